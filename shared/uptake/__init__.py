@@ -1,0 +1,1 @@
+"""The contract between Uptake's services: messages, streams, broker rules, exact reading. Never domain arithmetic."""

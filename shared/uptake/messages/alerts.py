@@ -1,0 +1,43 @@
+"""What alerting tells the world: CloudEvents on ALERT, so that anyone can subscribe."""
+
+from typing import Any, Literal
+
+from uptake.messages.fields import Day, Instant, Message
+
+AlertEventKind = Literal["pending", "firing", "updated", "resolved", "closed"]
+Severity = Literal["info", "warning", "critical"]
+
+
+class AlertData(Message):
+    """The snapshot behind one change of one alert; complete, so that a reader asks nobody."""
+
+    episode: str
+    number: int
+    rule: str
+    subject_kind: Literal["account", "trial"]
+    subject: str
+    account: str | None
+    region: str | None
+    severity: Severity
+    state: Literal["ok", "pending", "firing", "recovering", "resolved", "closed"]
+    reason: str
+    since: Day | None
+    fired_at: Instant | None
+    detected_at: Instant
+    owner: str | None
+    summary: str
+    next_step: str
+    values: dict[str, Any]
+
+
+class AlertEvent(Message):
+    """A CloudEvents 1.0 envelope. Subject: `alert.v1.<event>.<region>.<severity>.<rule>.<subject token>`."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: str = "uptake/alerting"
+    type: str
+    subject: str
+    time: Instant
+    datacontenttype: Literal["application/json"] = "application/json"
+    data: AlertData

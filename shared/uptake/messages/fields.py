@@ -1,0 +1,59 @@
+"""The field types that every message shares. They keep out what breaks stores downstream, nothing else."""
+
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+MAX_INTEGER = 2**53  # the largest integer that every JSON reader keeps exact, and far inside PostgreSQL's bigint
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must hold printable characters only")
+    return text
+
+
+def _no_control(text: str) -> str:
+    if any(not c.isprintable() and c not in "\n\t" for c in text):
+        raise ValueError("must not hold control characters")
+    return text
+
+
+def _instant(value: Any) -> datetime:
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC)
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise ValueError("must be an RFC 3339 time with offset, such as 2026-05-10T09:30:00Z")
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside the years 1 to 9999") from None
+
+
+def _day(value: Any) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _ISO_DAY.fullmatch(value):
+        raise ValueError("must be an ISO day, such as 2026-05-10")
+    return date.fromisoformat(value)
+
+
+Id = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+FreeText = Annotated[str, Field(max_length=8000), AfterValidator(_no_control)]
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+Day = Annotated[date, BeforeValidator(_day)]
+Cents = Annotated[int, Field(strict=True, ge=-MAX_INTEGER, le=MAX_INTEGER)]
+Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+
+
+class Message(BaseModel):
+    """A frozen message: unknown fields are dropped, so that an older reader survives a newer writer."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
