@@ -2,8 +2,15 @@
 
 from datetime import datetime
 
+from typing import Annotated
+
+from pydantic import Field
+
 from uptake.messages.events import BusinessEvent
 from uptake.messages.fields import Instant, Message, Slug
+from uptake.messages.imports import ImportFinished, ImportStarted
+
+FactEvent = Annotated[BusinessEvent | ImportStarted | ImportFinished, Field(discriminator="type")]
 
 
 class Fact(Message):
@@ -15,7 +22,7 @@ class Fact(Message):
 
     source: Slug
     received_at: Instant
-    event: BusinessEvent
+    event: FactEvent
 
     @property
     def occurred_at(self) -> datetime:
