@@ -1,7 +1,6 @@
 """An accepted business event, kept for ever. The broker holds one message per (source, id)."""
 
 from datetime import datetime
-
 from typing import Annotated
 
 from pydantic import Field

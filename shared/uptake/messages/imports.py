@@ -1,4 +1,4 @@
-"""An import is a job with an id and a reason; its two ends are facts that ingestion itself records, never a producer."""
+"""An import is a job with an id and a reason; its two ends are facts that ingestion records, never a producer."""
 
 from typing import Literal
 

@@ -15,8 +15,9 @@ MAX_BATCH_EVENTS = 500
 class UsageBatch(Message):
     """Up to 500 usage events of one shard and one source; every column has one entry per event.
 
-    `instants` are microseconds since 1970 in UTC. An event that names an instance and no account has an empty
-    string in `accounts` and its instance in `instances`. A column that holds its default for every event is null: `environments` (production), `actors` (human), `instances` (none), `properties` (none).
+    `instants` are microseconds since 1970 in UTC. An event that names an instance and no account has an empty string
+    in `accounts` and its instance in `instances`. A column that holds its default for every event is null:
+    `environments` (production), `actors` (human), `instances` (none), `properties` (none).
     Subject: `usage.v1.<shard>`.
     """
 
