@@ -1,0 +1,79 @@
+"""The current numbers of every account, kept ready: what lists and gauges show, from the one tally. Judges nothing.
+
+"Current" is the account's own local day, still open: `partial` is true and the day's DAU is what there is so far.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from uptake.messages.kpi import AccountKpis
+from uptake_metrics import seats
+from uptake_metrics.accounts import Account
+from uptake_metrics.counting import Counting
+from uptake_metrics.kpis import account_kpis
+from uptake_metrics.register import Register
+from uptake_metrics.tally import Tally
+from uptake_metrics.zones import local_day
+
+_AT_A_TIME = 50  # accounts between two turns of the event loop: about 10 ms
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One account with its seats and KPIs as of its local day."""
+
+    account: Account
+    seats: int | None
+    kpis: AccountKpis
+
+
+class Board:
+    """Follows `counting` and `register`; a line is at most one `refresh` old."""
+
+    def __init__(
+        self, counting: Counting, register: Register, tally: Tally, clock: Callable[[], datetime]
+    ) -> None:
+        self._counting = counting
+        self._register = register
+        self._tally = tally
+        self._clock = clock
+        self.lines: dict[str, Line] = {}
+        self.version = 0  # rises whenever a line changes
+
+    async def refresh(self) -> None:
+        """Bring the lines of all accounts that changed, or whose day is over, up to date."""
+        touched = self._take_touched() | set(self._of_yesterday())
+        for number, name in enumerate(touched):
+            self.lines[name] = await self.line(name, self.today(name))
+            if number % _AT_A_TIME == _AT_A_TIME - 1:
+                await asyncio.sleep(0)
+        self.version += bool(touched)
+
+    def knows(self, name: str) -> bool:
+        return name in self._register.accounts or self._counting.shard_of(name).contact(name) is not None
+
+    def today(self, name: str) -> date:
+        return local_day(self._clock(), self._register.zone_of(name))
+
+    async def line(self, name: str, day: date) -> Line:
+        """Any day of an account, computed now."""
+        tallied = self._tally.now(name, day) or (await self._tally.days(name, day, day))[0]
+        account = self._register.account(name)
+        kpis = account_kpis(account, day, tallied.counts, tallied.last_contact, self._clock(), 0)
+        return Line(account, seats.seats(account, day).count, kpis)
+
+    def _take_touched(self) -> set[str]:
+        touched = self._counting.touched | self._register.touched
+        self._counting.touched, self._register.touched = set(), set()
+        return touched
+
+    def _of_yesterday(self) -> Iterable[str]:
+        now, today = self._clock(), dict[str, date]()
+        for name, line in self.lines.items():
+            zone = line.account.time_zone
+            if zone not in today:
+                today[zone] = local_day(now, zone)
+            if line.kpis.as_of != today[zone]:
+                yield name

@@ -1,0 +1,31 @@
+"""What metrics tells Prometheus about its own work. Labels are bounded words, never customers' ids."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from uptake.telemetry import REGISTRY
+
+EVENTS = Counter(
+    "uptake_metrics_events_total", "Usage events whose checkpoint was committed.", registry=REGISTRY
+)
+NOT_COUNTED = Counter(
+    "uptake_metrics_not_counted_total",
+    "Usage events that are a sign of life only, by reason (actor, environment).",
+    ["reason"],
+    registry=REGISTRY,
+)
+USER_DAYS = Counter(
+    "uptake_metrics_user_days_total", "User-days that were not known before, in total and by feature.", registry=REGISTRY
+)
+FACTS = Counter("uptake_metrics_facts_total", "Facts whose transaction was committed.", registry=REGISTRY)
+REJECTED = Counter(
+    "uptake_metrics_rejected_total", "Messages put away to REFUSED, by stream.", ["stream"], registry=REGISTRY
+)
+COMMIT_SECONDS = Histogram(
+    "uptake_metrics_commit_seconds",
+    "From decoded messages to a committed checkpoint.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+    registry=REGISTRY,
+)
+LAG = Gauge("uptake_metrics_lag_messages", "Messages of a stream not counted yet.", ["stream"], registry=REGISTRY)
+SNAPSHOTS = Counter("uptake_metrics_snapshots_total", "KPI snapshots handed to NATS.", registry=REGISTRY)
+STATE_BYTES = Gauge("uptake_metrics_state_bytes", "Memory of the rings and their books.", registry=REGISTRY)

@@ -1,0 +1,170 @@
+"""FACTS in, accounts and trials out: every fact kept in PostgreSQL, folded in memory. Judges no KPI.
+
+Owns the fold of every account and opportunity that facts speak of.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from pydantic import ValidationError
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from uptake import cursor
+from uptake.messages.facts import Fact
+from uptake.messages.imports import ImportFinished, ImportStarted
+from uptake.reader import Cursor, Entry
+from uptake_metrics import accounts, tables, trials, worklist
+from uptake_metrics.accounts import Account
+from uptake_metrics.trials import TrialClock
+
+Reject = Callable[[Entry, Exception], Awaitable[None]]
+Numbered = tuple[int, Fact]  # a fact and its sequence in FACTS
+
+
+class Register:
+    """What facts say, as of `position` in FACTS."""
+
+    def __init__(self, engine: AsyncEngine, vendor_zone: str, reject: Reject) -> None:
+        self._engine = engine
+        self._vendor_zone = vendor_zone
+        self._reject = reject
+        self.lock = asyncio.Lock()
+        self.position: Cursor | None = None
+        self.accounts: dict[str, Account] = {}
+        self.trials: dict[str, TrialClock] = {}
+        self.touched: set[str] = set()  # accounts whose current numbers may have changed; taken by the board
+
+    def account(self, name: str) -> Account:
+        """The account by its facts; one that only ever sent usage has every default."""
+        return self.accounts.get(name) or Account(name)
+
+    def zone_of(self, name: str) -> str:
+        return self.account(name).time_zone
+
+    async def load(self) -> Cursor:
+        """Agree with the database, reading all facts again if another writer was here; returns the position."""
+        async with self.lock, self._engine.connect() as connection:
+            stored = await cursor.load(connection, tables.SCHEMA, "FACTS")
+            if stored != self.position:
+                await self._refold(await _facts(connection))
+                self.position = stored
+            return stored
+
+    async def apply(self, entries: Sequence[Entry], expected: Cursor, new: Cursor) -> None:
+        """One transaction: the facts, what they put on the worklist, and the position."""
+        facts = [fact for entry in entries if (fact := await self._decoded(entry))]
+        async with self.lock:
+            async with self._engine.begin() as connection:
+                await cursor.advance(connection, tables.SCHEMA, "FACTS", expected, new)
+                await _save(connection, facts)
+                await _save_imports(connection, [fact for _, fact in facts])
+                changed = await _facts(connection, _accounts(facts), _opportunities(facts))
+                await worklist.mark(connection, dict.fromkeys(self._subjects(changed), worklist.EVER))
+            # Not reached when the commit failed or its answer was lost: `load` then finds out.
+            await self._refold(changed)
+            self.position = new
+
+    async def _decoded(self, entry: Entry) -> Numbered | None:
+        try:
+            return entry.sequence, Fact.model_validate_json(entry.data)
+        except ValidationError as error:
+            await self._reject(entry, error)
+            return None
+
+    def _subjects(self, facts: Iterable[Numbered]) -> set[str]:
+        """Whose snapshots these facts can change; a trial's snapshot names the owner of its account."""
+        about = [_about(fact) for _, fact in facts]
+        names = {account for account, _ in about if account}
+        opportunities = {opportunity for _, opportunity in about if opportunity}
+        opportunities |= {opportunity for opportunity, clock in self.trials.items() if clock.account in names}
+        return {worklist.account(name) for name in names} | {worklist.trial(name) for name in opportunities}
+
+    async def _refold(self, facts: Iterable[Numbered]) -> None:
+        of_account: dict[str, list[Fact]] = defaultdict(list)
+        of_opportunity: dict[str, list[Fact]] = defaultdict(list)
+        for _, fact in facts:
+            account, opportunity = _about(fact)
+            if opportunity:
+                of_opportunity[opportunity].append(fact)
+            elif account:
+                of_account[account].append(fact)
+        for number, (name, said) in enumerate(of_account.items()):
+            self.accounts[name] = accounts.fold(name, said)
+            self.touched.add(name)
+            if number % 200 == 199:
+                await asyncio.sleep(0)  # tens of thousands at start; the health check must still be answered
+        for name, said in of_opportunity.items():
+            clock = trials.fold(name, said, self._vendor_zone)
+            if clock:
+                self.trials[name] = clock
+                self.touched.add(clock.account)
+
+
+def _about(fact: Fact) -> tuple[str | None, str | None]:
+    """The account and the opportunity that a fact speaks of."""
+    event = fact.event
+    return getattr(event, "account", None), getattr(event, "opportunity", None)
+
+
+def _accounts(facts: Iterable[Numbered]) -> list[str]:
+    return sorted({account for _, fact in facts for account, opportunity in [_about(fact)] if account and not opportunity})
+
+
+def _opportunities(facts: Iterable[Numbered]) -> list[str]:
+    return sorted({opportunity for _, fact in facts for _, opportunity in [_about(fact)] if opportunity})
+
+
+async def _save(connection: AsyncConnection, facts: Sequence[Numbered]) -> None:
+    if facts:
+        await connection.execute(
+            text("""
+                INSERT INTO metrics.fact (sequence, type, account, opportunity, body)
+                SELECT sequence, type, account, opportunity, CAST(body AS jsonb)
+                FROM unnest(CAST(:sequence AS bigint[]), CAST(:type AS text[]), CAST(:account AS text[]),
+                            CAST(:opportunity AS text[]), CAST(:body AS text[]))
+                     AS new(sequence, type, account, opportunity, body)"""),
+            {
+                "sequence": [sequence for sequence, _ in facts],
+                "type": [fact.event.type for _, fact in facts],
+                "account": [_about(fact)[0] for _, fact in facts],
+                "opportunity": [_about(fact)[1] for _, fact in facts],
+                "body": [fact.model_dump_json(exclude_unset=True) for _, fact in facts],
+            },
+        )
+
+
+async def _save_imports(connection: AsyncConnection, facts: Iterable[Fact]) -> None:
+    for fact in facts:
+        match fact.event:
+            case ImportStarted() as event:
+                await connection.execute(
+                    text("""
+                        INSERT INTO metrics.import_job (import_id, source, reason, started_at)
+                        VALUES (:id, :source, :reason, :at) ON CONFLICT (import_id) DO NOTHING"""),
+                    {"id": event.import_id, "source": fact.source, "reason": event.reason, "at": event.occurred_at},
+                )
+            case ImportFinished() as event:
+                await connection.execute(
+                    text("""
+                        UPDATE metrics.import_job SET usage_sequence = :sequence, finished_at = :at
+                        WHERE import_id = :id"""),
+                    {"id": event.import_id, "sequence": event.usage_sequence, "at": event.occurred_at},
+                )
+
+
+async def _facts(
+    connection: AsyncConnection, names: list[str] | None = None, opportunities: list[str] | None = None
+) -> list[Numbered]:
+    """The facts of some accounts and opportunities, or all of them."""
+    rows = await connection.execute(
+        text("""
+            SELECT sequence, CAST(body AS text) FROM metrics.fact
+            WHERE CAST(:accounts AS text[]) IS NULL
+               OR opportunity IS NULL AND account = ANY(CAST(:accounts AS text[]))
+               OR opportunity = ANY(CAST(:opportunities AS text[]))
+            ORDER BY sequence"""),
+        {"accounts": names, "opportunities": opportunities},
+    )
+    return [(sequence, Fact.model_validate_json(body)) for sequence, body in rows]

@@ -1,0 +1,117 @@
+"""A changed time zone: recompute an account's local days from the log of events, as far back as it reaches.
+
+Stored days hold no instants, so the events are read again from USAGE (45 days of arrivals). Days that the log no longer
+covers keep the former zone, and the audit entry says up to which day. Judges no KPI.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from nats.js import JetStreamContext
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from uptake import subjects
+from uptake.consumer import Consumer
+from uptake.messages.usage import UsageBatch
+from uptake_metrics import activity_store, archive, worklist
+from uptake_metrics.activity_store import to_number
+from uptake_metrics.columns import Columns, rows
+from uptake_metrics.counting import Counting
+from uptake_metrics.register import Register
+from uptake_metrics.shard import Shard
+from uptake_metrics.zones import DAY, local_day
+
+_log = structlog.get_logger()
+
+
+class Rezoning:
+    """Brings the stored days of accounts into the zones that facts name."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        js: JetStreamContext,
+        counting: Counting,
+        register: Register,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._engine = engine
+        self._js = js
+        self._counting = counting
+        self._register = register
+        self._clock = clock
+
+    async def run_once(self) -> int:
+        """Recompute every account whose stored zone is not the one of its facts; returns how many there were."""
+        unsettled = defaultdict[int, dict[str, str]](dict)
+        for account in list(self._counting.accounts()):
+            zone = self._register.zone_of(account)
+            if not self._counting.zone_is_settled(account, zone):
+                unsettled[subjects.shard_of(account)][account] = zone
+        for number, zones in unsettled.items():
+            await self._recompute(number, zones)
+        return sum(map(len, unsettled.values()))
+
+    async def _recompute(self, number: int, zones: dict[str, str]) -> None:
+        counting, logged = self._counting, {account: Columns() for account in zones}
+        reached = counting.positions[number].sequence
+        await self._read(number, 0, reached, logged)
+        async with counting.lock:  # only what came meanwhile is read under the lock
+            await self._read(number, reached, counting.positions[number].sequence, logged)
+            first_stored = await self._first_stored()
+            async with self._engine.begin() as connection:
+                await activity_store.confirm(connection, {number: counting.positions[number]})
+                await activity_store.compact(connection, number)
+                for account, zone in zones.items():
+                    await self._rewrite(connection, counting.shards[number], account, zone, logged[account], first_stored)
+            await counting.reload(number)
+        _log.info("time zones changed", shard=number, accounts=len(zones))
+
+    async def _read(self, number: int, after: int, end: int, logged: dict[str, Columns]) -> None:
+        """Collect these accounts' part of the shard's log, from after one sequence up to and with another."""
+        consumer = await Consumer.create(self._js, subjects.USAGE, [subjects.usage(number)], after)
+        try:
+            while consumer.pending:
+                for entry in await consumer.fetch(64, 0.05):
+                    if entry.sequence <= end:
+                        _collect(UsageBatch.model_validate_json(entry.data), logged)
+        finally:
+            await consumer.drop()
+
+    async def _first_stored(self) -> datetime | None:
+        """When the oldest event that USAGE still holds arrived; null while nothing was ever dropped from it."""
+        state = (await self._js.stream_info(subjects.USAGE)).state
+        if state.first_seq <= 1:
+            return None
+        if not state.messages:
+            return self._clock()
+        return (await self._js.get_msg(subjects.USAGE, state.first_seq)).time
+
+    async def _rewrite(
+        self,
+        connection: AsyncConnection,
+        shard: Shard,
+        account: str,
+        zone: str,
+        logged: Columns,
+        first_stored: datetime | None,
+    ) -> None:
+        """Within the transaction: the account's masks in the new zone, the audit entry, the work that follows."""
+        series = shard.of_account(account)
+        masks = archive.fold(shard.user_days(logged, zone))
+        kept_until = local_day(first_stored, zone) + DAY if first_stored else None
+        if kept_until:
+            last = to_number(kept_until)
+            old = await activity_store.masks(connection, shard.number, 0, last, series)
+            masks = archive.merge(archive.until(old, last), archive.discard(masks, archive.until(masks, last)))
+        await activity_store.replace_masks(connection, shard.number, series, masks)
+        was = shard.zones[account]
+        await activity_store.record_zone_change(connection, account, was, zone, self._clock(), kept_until)
+        await worklist.mark(connection, {worklist.account(account): worklist.EVER})
+
+
+def _collect(batch: UsageBatch, logged: dict[str, Columns]) -> None:
+    for account in logged.keys() & set(batch.accounts):
+        logged[account].append(rows(batch, [name == account for name in batch.accounts]))

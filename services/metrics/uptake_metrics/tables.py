@@ -1,0 +1,172 @@
+"""The tables that metrics owns (schema `metrics`), as SQLAlchemy describes them. No queries here."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+SCHEMA = "metrics"
+metadata = MetaData(schema=SCHEMA)
+
+#: The position in FACTS. Its compare-and-set is the fence between replicas.
+cursor = Table(
+    "cursor",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("stream_uuid", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+)
+
+#: One row a shard: position in USAGE (the compare-and-set row) and number of the last checkpoint.
+shard = Table(
+    "shard",
+    metadata,
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("stream_uuid", Text),
+    Column("sequence", BigInteger, nullable=False, server_default=text("0")),
+    Column("checkpoint", BigInteger, nullable=False, server_default=text("0")),
+)
+
+#: Series number within its shard <-> what it counts. `kind`: total, feature or contact.
+series = Table(
+    "series",
+    metadata,
+    Column("shard", SmallInteger, primary_key=True),
+    Column("series", Integer, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("feature", Text, nullable=False),
+    UniqueConstraint("shard", "account", "kind", "environment", "feature"),
+)
+
+#: Hash of a user id within an account -> the id itself: for lists, links and erasure.
+person = Table(
+    "person",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("hash", BigInteger, primary_key=True, comment="64 bits, read as signed"),
+    Column("user_id", Text, nullable=False),
+)
+
+#: The fresh user-days of one checkpoint, as three little-endian columns (i4, u8, i4).
+activity_delta = Table(
+    "activity_delta",
+    metadata,
+    Column("shard", SmallInteger, primary_key=True),
+    Column("checkpoint", BigInteger, primary_key=True),
+    Column("first_day", Integer, nullable=False),
+    Column("last_day", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("series", LargeBinary, nullable=False),
+    Column("user", LargeBinary, nullable=False),
+    Column("day", LargeBinary, nullable=False),
+)
+
+#: Per series and 64-day epoch: hashes and masks (u8 columns, sorted by hash). The old epochs are the archive.
+activity_mask = Table(
+    "activity_mask",
+    metadata,
+    Column("shard", SmallInteger, primary_key=True),
+    Column("series", Integer, primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("user", LargeBinary, nullable=False),
+    Column("mask", LargeBinary, nullable=False),
+)
+
+#: The zone that an account's stored local days are in. A change recomputes them and leaves a `zone_change`.
+account_zone = Table(
+    "account_zone",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("shard", SmallInteger, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Index("account_zone_by_shard", "shard"),
+)
+
+zone_change = Table(
+    "zone_change",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("from_zone", Text, nullable=False),
+    Column("to_zone", Text, nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    Column("kept_until", Date, comment="days up to this one could not be recomputed and keep the former zone"),
+)
+
+#: Usage of an instance that no account is known for yet, kept as it came.
+unattributed_usage = Table(
+    "unattributed_usage",
+    metadata,
+    Column("instance", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("feature", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("actor", Text, primary_key=True),
+    Column("occurred_at", DateTime(timezone=True), primary_key=True),
+)
+
+#: Every fact as it stands in FACTS; accounts and trials are folds over these rows.
+fact = Table(
+    "fact",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("type", Text, nullable=False),
+    Column("account", Text),
+    Column("opportunity", Text),
+    Column("body", JSONB, nullable=False),
+    Index("fact_by_account", "account"),
+    Index("fact_by_opportunity", "opportunity"),
+)
+
+#: An import job and how far it is: `usage_sequence` is known once it is finished, `done_at` once it is evaluated.
+import_job = Table(
+    "import_job",
+    metadata,
+    Column("import_id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("usage_sequence", BigInteger),
+    Column("finished_at", DateTime(timezone=True)),
+)
+
+#: Work to do: closed days of this subject may have changed from `first_day` on. `import_id` holds it until that job
+#: ends. `marked` rises with each further mark, so that work done for an older mark does not wipe a newer one.
+dirty = Table(
+    "dirty",
+    metadata,
+    Column("subject", Text, primary_key=True, comment="account:<id> or trial:<opportunity>"),
+    Column("import_id", Text, primary_key=True, server_default=text("''")),
+    Column("first_day", Date, nullable=False),
+    Column("marked", BigInteger, nullable=False, server_default=text("1")),
+    Column("marked_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+)
+
+#: Every published value of every closed day: nothing is overwritten, a change is a new revision. Also the outbox.
+snapshot = Table(
+    "snapshot",
+    metadata,
+    Column("subject", Text, primary_key=True, comment="account:<id> or trial:<opportunity>"),
+    Column("day", Date, primary_key=True),
+    Column("revision", BigInteger, primary_key=True),
+    Column("body", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("sent", Boolean, nullable=False, server_default=text("false")),
+    Index("snapshot_unsent", "created_at", postgresql_where=text("NOT sent")),
+)

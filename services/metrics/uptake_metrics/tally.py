@@ -1,0 +1,134 @@
+"""The counts of any account on any day, from the rings where they reach and from the archive where not.
+
+The one place that KPIs, lists, charts and gauges get their counts from. Judges nothing.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from uptake_metrics import activity_store, archive, userdays
+from uptake_metrics.activity import PRODUCTION
+from uptake_metrics.activity_store import to_day, to_number
+from uptake_metrics.counting import Counting
+from uptake_metrics.kpis import Counts
+from uptake_metrics.shard import CONTACT_USER, SeriesKey, Shard
+from uptake_metrics.userdays import EPOCH_DAYS, WINDOWS, Masks
+
+_LONGEST = WINDOWS[-1]
+_NOBODY = Counts((0,) * _LONGEST, 0, 0)
+WINDOW_DAYS = dict(zip(("dau", "wau", "mau"), WINDOWS, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Tallied:
+    """One day of one account: its counts (null when it never sent anything at all), and the last day up to then on
+    which anything was heard of it."""
+
+    day: date
+    counts: Counts | None
+    last_contact: date | None
+
+
+class Tally:
+    """Reads the shards of `counting`, and the archive behind them."""
+
+    def __init__(self, engine: AsyncEngine, counting: Counting) -> None:
+        self._engine = engine
+        self._counting = counting
+
+    def now(self, account: str, day: date, environment: str = PRODUCTION) -> Tallied | None:
+        """One day, from memory alone; null where the ring cannot tell and `days` has to."""
+        shard, number = self._counting.shard_of(account), to_number(day)
+        contact = shard.contact(account)
+        if contact is None:
+            return Tallied(day, None, None)
+        if not shard.activity.first_exact_day <= number <= shard.activity.last_exact_day:
+            return None
+        heard = _newest(shard.activity.days_of(contact, CONTACT_USER), number)
+        if heard is None:
+            return None
+        series = shard.total(account, environment)
+        counts = _NOBODY if series is None else _ring_counts(shard, series, range(number, number + 1))[0]
+        return Tallied(day, counts, heard)
+
+    async def days(self, account: str, first: date, last: date, environment: str = PRODUCTION) -> list[Tallied]:
+        """Every day of `first..last`."""
+        shard = self._counting.shard_of(account)
+        span = range(to_number(first), to_number(last) + 1)
+        contact = shard.contact(account)
+        if contact is None:
+            return [Tallied(to_day(day), None, None) for day in span]
+        async with self._engine.connect() as connection:
+            heard = await _contact_days(connection, shard, contact, span)
+            series = shard.total(account, environment)
+            counts = [_NOBODY] * len(span)
+            if series is not None:
+                counts = await _counts(connection, shard, series, span)
+        return [
+            Tallied(to_day(day), count, _newest(heard, day)) for day, count in zip(span, counts, strict=True)
+        ]
+
+    async def users(self, account: str, day: date, window: str, feature: str | None) -> list[str]:
+        """The people behind a count, sorted."""
+        shard = self._counting.shard_of(account)
+        kind = SeriesKey(account, "feature", PRODUCTION, feature) if feature else SeriesKey(account, "total", PRODUCTION)
+        series = shard.series.get(kind)
+        if series is None:
+            return []
+        last = to_number(day)
+        first = last - WINDOW_DAYS[window] + 1
+        async with self._engine.connect() as connection:
+            if first >= shard.activity.oldest_day and last <= shard.activity.last_exact_day:
+                hashes = shard.activity.active(series, first, last)
+            else:
+                hashes = archive.active(
+                    await activity_store.masks(connection, shard.number, first, last, [series]), first, last
+                )
+            return await activity_store.names(connection, account, hashes.tolist())
+
+
+async def _counts(connection: AsyncConnection, shard: Shard, series: int, span: range) -> list[Counts]:
+    ring = shard.activity
+    if span.start >= ring.first_exact_day and span.stop - 1 <= ring.last_exact_day:
+        return _ring_counts(shard, series, span)
+    early, last = span.start - _LONGEST + 1, span.stop - 1  # the oldest day whose DAU is asked for
+    masks = await activity_store.masks(connection, shard.number, early - _LONGEST, last, [series])
+    return _by_day(span, archive.daily(masks, span.start, last), archive.daily(masks, early, last).dau.tolist())
+
+
+def _ring_counts(shard: Shard, series: int, span: range) -> list[Counts]:
+    ring, last = shard.activity, span.stop - 1
+    dau = ring.daily(span.start - _LONGEST + 1, last, series)
+    return _by_day(span, ring.history(series, span.start, last), dau.tolist())
+
+
+def _by_day(span: range, windows: userdays.Counts, dau: Sequence[int]) -> list[Counts]:
+    """`dau` begins 29 days before the span."""
+    wau, mau = windows.wau.tolist(), windows.mau.tolist()
+    return [Counts(tuple(dau[at : at + _LONGEST]), wau[at], mau[at]) for at in range(len(span))]
+
+
+async def _contact_days(connection: AsyncConnection, shard: Shard, contact: int, span: range) -> list[int]:
+    """Days on which anything was heard, ascending; at least every one that is the newest on some day of the span."""
+    held = shard.activity.days_of(contact, CONTACT_USER)
+    if held and held[0] <= span.start:
+        return held
+    return _bit_days(await activity_store.masks(connection, shard.number, 0, span.stop - 1, [contact]))
+
+
+def _bit_days(masks: Masks) -> list[int]:
+    bits = np.unpackbits(masks.mask.astype("<u8").view(np.uint8), bitorder="little").reshape(-1, EPOCH_DAYS)
+    rows, days = np.nonzero(bits)
+    heard: list[int] = (masks.epoch[rows].astype(np.int64) * EPOCH_DAYS + days).tolist()
+    return heard
+
+
+def _newest(days: Sequence[int], day: int) -> date | None:
+    """The newest of `days`, which ascend, that is not after `day`."""
+    at = bisect_right(days, day)
+    return to_day(days[at - 1]) if at else None

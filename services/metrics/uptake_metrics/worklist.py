@@ -1,0 +1,96 @@
+"""Which published days may be out of date, kept in PostgreSQL so that no crash forgets them. Computes no KPI."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+#: An import whose client has gone silent for so long is evaluated as far as it came.
+ABANDONED_AFTER = timedelta(minutes=15)
+EVER = date(1970, 1, 1)
+
+_ACCOUNT, _TRIAL = "account:", "trial:"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Days of `subject` from `first_day` on are to be evaluated again. `marked` says which mark this answers."""
+
+    subject: str
+    import_id: str
+    first_day: date
+    marked: int
+
+    @property
+    def account(self) -> str | None:
+        return self.subject.removeprefix(_ACCOUNT) if self.subject.startswith(_ACCOUNT) else None
+
+    @property
+    def opportunity(self) -> str | None:
+        return self.subject.removeprefix(_TRIAL) if self.subject.startswith(_TRIAL) else None
+
+
+def account(name: str) -> str:
+    return _ACCOUNT + name
+
+
+def trial(opportunity: str) -> str:
+    return _TRIAL + opportunity
+
+
+async def mark(connection: AsyncConnection, first_days: Mapping[str, date], import_id: str = "") -> None:
+    """Note that days of these subjects changed, from the given day on."""
+    if not first_days:
+        return
+    rows = sorted(first_days.items())  # one order everywhere: two writers cannot lock each other out
+    await connection.execute(
+        text("""
+            INSERT INTO metrics.dirty AS d (subject, import_id, first_day)
+            SELECT subject, :import_id, day FROM unnest(CAST(:subject AS text[]), CAST(:day AS date[])) AS n(subject, day)
+            ON CONFLICT (subject, import_id) DO UPDATE
+            SET first_day = LEAST(d.first_day, excluded.first_day), marked = d.marked + 1, marked_at = now()"""),
+        {"import_id": import_id, "subject": [s for s, _ in rows], "day": [day for _, day in rows]},
+    )
+
+
+#: Subjects that an unfinished import still changes: nothing is published of them meanwhile.
+_HELD = """
+    SELECT subject FROM metrics.dirty LEFT JOIN metrics.import_job USING (import_id)
+    WHERE import_id <> '' AND (usage_sequence IS NULL OR usage_sequence > :counted)
+      AND marked_at >= now() - CAST(:abandoned AS interval)"""
+
+
+async def due(connection: AsyncConnection, counted: int, limit: int) -> list[Work]:
+    """Work that no unfinished import holds, oldest first; `counted` = the sequence up to which USAGE is counted."""
+    rows = await connection.execute(
+        text(f"""
+            SELECT subject, import_id, first_day, marked FROM metrics.dirty
+            WHERE subject NOT IN ({_HELD}) ORDER BY marked_at LIMIT :limit"""),  # noqa: S608  # our own constant
+        {"counted": counted, "abandoned": ABANDONED_AFTER, "limit": limit},
+    )
+    return [Work(*row) for row in rows]
+
+
+async def held(connection: AsyncConnection, counted: int) -> set[str]:
+    rows = await connection.execute(text(_HELD), {"counted": counted, "abandoned": ABANDONED_AFTER})
+    return set(rows.scalars())
+
+
+async def done(connection: AsyncConnection, work: Work) -> None:
+    """Strike the work off, unless it was marked again meanwhile."""
+    await connection.execute(
+        text("""
+            DELETE FROM metrics.dirty
+            WHERE subject = :subject AND import_id = :import_id AND marked = :marked"""),
+        {"subject": work.subject, "import_id": work.import_id, "marked": work.marked},
+    )
+
+
+async def pending(connection: AsyncConnection, import_id: str) -> int:
+    """How many subjects of an import still wait for their evaluation."""
+    rows = await connection.execute(
+        text("SELECT count(*) FROM metrics.dirty WHERE import_id = :import_id"), {"import_id": import_id}
+    )
+    return int(rows.scalar_one())

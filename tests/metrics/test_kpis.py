@@ -1,0 +1,313 @@
+"""Every KPI of one account on one day, row by row: the number, its judgement, and why there is none."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from uptake.messages.events import LicenseIssued
+from uptake.messages.kpi import AccountKpis, AdoptionKpi, UsageKpi
+from uptake_metrics.accounts import Account
+from uptake_metrics.kpis import Counts, account_kpis, rounded
+
+AS_OF = date(2026, 5, 10)
+CLOSED = datetime(2026, 5, 11, 2, tzinfo=UTC)
+CONTACT = datetime(2026, 5, 10, 12, tzinfo=UTC)
+EVERY_DAY = Counts(dau_30=(6,) * 30, wau=15, mau=20)
+
+
+def licence(seats: int) -> LicenseIssued:
+    return LicenseIssued(
+        id="l",
+        type="license.issued",
+        occurred_at=datetime(2020, 1, 1, tzinfo=UTC),
+        account="acme",
+        license="l",
+        seats=seats,
+    )
+
+
+def acme(*, n: int | None = 129, seats: int = 40, **attributes: Any) -> Account:
+    production_date = None if n is None else AS_OF - timedelta(days=n)
+    licenses = (licence(seats),) if seats else ()
+    return Account("acme", production_date=production_date, licenses=licenses, **attributes)
+
+
+def kpis(
+    account: Account,
+    counts: Counts | None = EVERY_DAY,
+    *,
+    last_contact: datetime | None = CONTACT,
+    now: datetime = CLOSED,
+    as_of: date = AS_OF,
+) -> AccountKpis:
+    return account_kpis(account, as_of, counts, last_contact, now, revision=2)
+
+
+def counts_of(user_days: int, mau: int) -> Counts:
+    """`user_days` on the last day, so that every window holds all of them."""
+    return Counts(dau_30=(*(0,) * 29, user_days), wau=mau, mau=mau)
+
+
+def test_the_whole_answer() -> None:
+    counts = Counts(dau_30=(13, 12, *(6,) * 24, 8, 8, 8, 12), wau=17, mau=20)
+    assert kpis(acme(), counts) == AccountKpis(
+        account="acme",
+        as_of=AS_OF,
+        time_zone="UTC",
+        partial=False,
+        revision=2,
+        data_health="fresh",
+        last_contact=CONTACT,
+        dau=12,
+        wau=17,
+        mau=20,
+        reason=None,
+        usage=UsageKpi(
+            value=0.3214,
+            num=180,
+            den=560,
+            status="healthy",
+            provisional=False,
+            reason=None,
+            dau_mau_point=0.6,
+            usage_30_30=0.3417,
+        ),
+        adoption=AdoptionKpi(
+            value=0.5,
+            num=20,
+            den=40,
+            basis="purchased",
+            target=0.5,
+            on_target=True,
+            status="on_target",
+            n=129,
+            policy="ce-2022",
+            pace=0.3583,
+            reason=None,
+            next_target=0.75,
+            band_end=180,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("user_days", "mau", "status"),
+    [
+        (169, 20, "healthy"),
+        (168, 20, "concerning"),  # exactly 30 %
+        (113, 20, "concerning"),
+        (112, 20, "poor"),  # exactly 20 %
+        (84, 10, "concerning"),  # 0.1 + 0.2 > 0.3 in floats
+        (3, 2, "poor"),
+        (560, 20, "healthy"),
+    ],
+)
+def test_usage_is_judged_strictly(user_days: int, mau: int, status: str) -> None:
+    usage = kpis(acme(), counts_of(user_days, mau)).usage
+    assert (usage.status, usage.num, usage.den) == (status, user_days, 28 * mau)
+
+
+@pytest.mark.parametrize(
+    ("n", "num", "den", "provisional"),
+    [
+        (None, 28 * 6, 28 * 20, False),
+        (-1, 28 * 6, 28 * 20, False),
+        (0, 6, 20, True),
+        (1, 12, 40, True),
+        (26, 27 * 6, 27 * 20, True),
+        (27, 28 * 6, 28 * 20, False),
+        (28, 28 * 6, 28 * 20, False),
+    ],
+)
+def test_a_young_account_has_the_days_since_production(n: int | None, num: int, den: int, provisional: bool) -> None:
+    usage = kpis(acme(n=n)).usage
+    assert (usage.num, usage.den, usage.provisional, usage.value) == (num, den, provisional, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("n", "now", "reason"),
+    [
+        (0, datetime(2026, 5, 10, 15, tzinfo=UTC), "no_closed_day"),
+        (0, datetime(2026, 5, 11, 1, 59, tzinfo=UTC), "no_closed_day"),
+        (0, CLOSED, None),
+        (1, datetime(2026, 5, 10, 1, tzinfo=UTC), "no_closed_day"),  # the day before closes at 02:00
+        (1, datetime(2026, 5, 10, 2, tzinfo=UTC), None),
+        (200, datetime(2026, 5, 10, 1, tzinfo=UTC), None),
+    ],
+)
+def test_usage_needs_a_closed_day(n: int, now: datetime, reason: str | None) -> None:
+    usage = kpis(acme(n=n), now=now).usage
+    assert usage.reason == reason
+    assert (usage.value is None) == (reason is not None)
+
+
+NOBODY = counts_of(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("telemetry", "counts", "last_contact", "usage_reason", "adoption_reason"),
+    [
+        ("full", EVERY_DAY, CONTACT, None, None),
+        ("full", NOBODY, CONTACT, "no_active_users", None),  # adoption is a real 0
+        ("full", NOBODY, None, "no_telemetry", "no_telemetry"),  # before the first contact nothing is known
+        ("full", None, None, "no_telemetry", "no_telemetry"),
+        ("pings", EVERY_DAY, CONTACT, "no_telemetry", None),
+        ("none", EVERY_DAY, CONTACT, "no_telemetry", "no_telemetry"),
+    ],
+)
+def test_unknown_is_never_zero(
+    telemetry: Any,
+    counts: Counts | None,
+    last_contact: datetime | None,
+    usage_reason: str | None,
+    adoption_reason: str | None,
+) -> None:
+    answer = kpis(acme(telemetry=telemetry), counts, last_contact=last_contact)
+    usage, adoption = answer.usage, answer.adoption
+    assert (usage.reason, adoption.reason) == (usage_reason, adoption_reason)
+    assert (usage.status == "unknown", adoption.status == "unknown") == (bool(usage_reason), bool(adoption_reason))
+    assert [usage.value is None, usage.dau_mau_point is None, usage.usage_30_30 is None] == [bool(usage_reason)] * 3
+    assert (adoption.value is None, adoption.on_target is None) == (bool(adoption_reason), bool(adoption_reason))
+    assert (answer.reason, answer.dau is None) == ((None, False) if counts else ("no_telemetry", True))
+
+
+def test_without_any_telemetry_seats_and_target_are_still_shown() -> None:
+    answer = kpis(acme(), None, last_contact=None)
+    assert (answer.dau, answer.wau, answer.mau, answer.data_health) == (None, None, None, "none")
+    assert (answer.usage.num, answer.usage.den) == (None, None)
+    assert (answer.adoption.num, answer.adoption.den, answer.adoption.target) == (None, 40, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("n", "mau", "seats", "value", "on_target", "status"),
+    [
+        (30, 10, 40, 0.25, True, "on_target"),  # exactly 25 %
+        (30, 999, 4000, 0.2498, False, "off_target"),
+        (30, 249_999, 1_000_000, 0.25, False, "off_target"),  # shown as 25 %, and still under it
+        (90, 10, 40, 0.25, True, "on_target"),
+        (91, 10, 40, 0.25, False, "off_target"),
+        (91, 20, 40, 0.5, True, "on_target"),
+        (180, 20, 40, 0.5, True, "on_target"),
+        (181, 20, 40, 0.5, False, "off_target"),
+        (181, 30, 40, 0.75, True, "on_target"),
+        (270, 29, 40, 0.725, False, "off_target"),
+        (271, 30, 40, 0.75, True, "on_target"),
+        (271, 17, 20, 0.85, True, "on_target"),  # 0.80 + 0.05 in floats is not 0.85
+        (271, 50, 40, 1.25, True, "on_target"),  # never clamped
+        (271, 0, 40, 0.0, False, "off_target"),  # a real 0
+        (0, 10, 40, 0.25, True, "ramping"),
+        (29, 1, 40, 0.025, False, "ramping"),
+        (30, 1, 40, 0.025, False, "off_target"),
+    ],
+)
+def test_adoption_is_judged_exactly(n: int, mau: int, seats: int, value: float, on_target: bool, status: str) -> None:
+    adoption = kpis(acme(n=n, seats=seats), counts_of(mau, mau)).adoption
+    assert (adoption.value, adoption.on_target, adoption.status) == (value, on_target, status)
+    assert (adoption.num, adoption.den, adoption.n, adoption.reason) == (mau, seats, n, None)
+
+
+@pytest.mark.parametrize(
+    ("account", "status", "reason", "den"),
+    [
+        (acme(n=None), "not_started", "no_production_date", 40),
+        (acme(n=-1), "not_started", "no_production_date", 40),
+        (acme(n=None, seats=0), "not_started", "no_production_date", None),
+        (acme(seats=0), "unknown", "no_seats", None),
+        (acme(n=10, seats=0), "unknown", "no_seats", None),
+        (acme(seats_basis="none"), "unknown", "no_seats", None),
+        (acme(policy="ce-1999"), "unknown", "unknown_policy", 40),
+    ],
+)
+def test_adoption_is_null_with_a_reason(account: Account, status: str, reason: str, den: int | None) -> None:
+    adoption = kpis(account).adoption
+    assert (adoption.value, adoption.on_target, adoption.status, adoption.reason) == (None, None, status, reason)
+    assert (adoption.num, adoption.den) == (20, den)
+    assert (adoption.target is None) == (reason != "no_seats")
+
+
+@pytest.mark.parametrize(
+    ("last_contact", "now", "health"),
+    [
+        (None, CLOSED, "none"),
+        ("2026-05-10T12:00Z", CLOSED, "fresh"),
+        ("2026-05-06T00:00Z", CLOSED, "fresh"),  # exactly five days before the end of the day
+        ("2026-05-05T23:59Z", CLOSED, "stale"),
+        ("2026-05-05T15:00Z", datetime(2026, 5, 10, 15, tzinfo=UTC), "fresh"),  # an open day ends now
+        ("2026-05-05T14:59Z", datetime(2026, 5, 10, 15, tzinfo=UTC), "stale"),
+        ("2026-05-06T00:00Z", datetime(2027, 1, 1, tzinfo=UTC), "fresh"),  # a past day is judged at its own end
+    ],
+)
+def test_silence_makes_data_stale_and_leaves_the_numbers(last_contact: str | None, now: datetime, health: str) -> None:
+    answer = kpis(acme(), now=now, last_contact=datetime.fromisoformat(last_contact) if last_contact else None)
+    assert answer.data_health == health
+    assert (answer.mau, answer.usage.value, answer.adoption.value) == (20, 0.3, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "partial"),
+    [
+        ("UTC", datetime(2026, 5, 10, 12, tzinfo=UTC), True),
+        ("UTC", datetime(2026, 5, 11, 1, 59, tzinfo=UTC), True),
+        ("UTC", CLOSED, False),
+        ("Pacific/Kiritimati", datetime(2026, 5, 10, 11, 59, tzinfo=UTC), True),  # either side of the date line
+        ("Pacific/Kiritimati", datetime(2026, 5, 10, 12, tzinfo=UTC), False),
+        ("Pacific/Pago_Pago", datetime(2026, 5, 11, 12, 59, tzinfo=UTC), True),
+        ("Pacific/Pago_Pago", datetime(2026, 5, 11, 13, tzinfo=UTC), False),
+    ],
+)
+def test_an_open_day_is_partial(zone: str, now: datetime, partial: bool) -> None:
+    answer = kpis(acme(time_zone=zone), now=now)
+    assert (answer.partial, answer.time_zone) == (partial, zone)
+
+
+def test_a_leap_day_is_a_day_of_the_ladder() -> None:
+    account = replace(acme(), production_date=date(2028, 1, 31))
+    leap = kpis(account, as_of=date(2028, 2, 29), now=datetime(2028, 3, 1, 2, tzinfo=UTC))
+    assert (leap.adoption.n, leap.adoption.status) == (29, "ramping")
+    after = kpis(account, as_of=date(2028, 3, 1), now=datetime(2028, 3, 2, 2, tzinfo=UTC))
+    assert (after.adoption.n, after.adoption.status) == (
+        30,
+        "off_target" if not after.adoption.on_target else "on_target",
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, None),
+        (Fraction(0), 0.0),
+        (Fraction(1, 3), 0.3333),
+        (Fraction(2, 3), 0.6667),
+        (Fraction("0.00005"), 0.0001),  # half up, not half to even
+        (Fraction("0.00015"), 0.0002),
+        (Fraction("1.00005"), 1.0001),  # a float would fall to 1.0000
+        (Fraction("0.00004999"), 0.0),
+        (Fraction(17, 20), 0.85),
+    ],
+)
+def test_rounding_is_half_up_to_four_decimals(value: Fraction | None, shown: float | None) -> None:
+    assert rounded(value) == shown
+
+
+@given(
+    dau=st.lists(st.integers(0, 9), min_size=30, max_size=30),
+    extra=st.integers(0, 9),
+    seats=st.integers(0, 30),
+    n=st.none() | st.integers(-40, 400),
+    telemetry=st.sampled_from(["full", "pings", "none"]),
+    last_contact=st.sampled_from([None, CONTACT, CONTACT - timedelta(days=9)]),
+)
+def test_a_null_number_always_has_a_reason_and_a_known_one_none(
+    dau: list[int], extra: int, seats: int, n: int | None, telemetry: Any, last_contact: datetime | None
+) -> None:
+    mau = max(dau) + extra
+    counts = Counts(tuple(dau), wau=mau, mau=mau)
+    answer = kpis(acme(n=n, seats=seats, telemetry=telemetry), counts, last_contact=last_contact)
+    for number in (answer.usage, answer.adoption):
+        assert (number.value is None) == (number.reason is not None) == (number.status in ("unknown", "not_started"))
+    if answer.usage.value is not None:
+        assert 0 <= answer.usage.value <= 1
