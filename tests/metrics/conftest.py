@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
+
 from uptake import database
 from uptake.reader import Cursor, Entry
 from uptake.settings import DatabaseSettings

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from uptake.messages.events import AccountUpdated
 from uptake.messages.facts import Fact
 from uptake_metrics.accounts import Account, fold, in_order

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from uptake_metrics import archive
 from uptake_metrics.userdays import WINDOWS, Masks, UserDays
 

@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from uptake_metrics.book import PASS, ROWS, Book
 from uptake_metrics.userdays import WINDOWS
 

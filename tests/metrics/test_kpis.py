@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from uptake.messages.events import LicenseIssued
 from uptake.messages.kpi import AccountKpis, AdoptionKpi, UsageKpi
 from uptake_metrics.accounts import Account
@@ -15,7 +16,7 @@ from uptake_metrics.kpis import Counts, account_kpis, rounded
 
 AS_OF = date(2026, 5, 10)
 CLOSED = datetime(2026, 5, 11, 2, tzinfo=UTC)
-CONTACT = datetime(2026, 5, 10, 12, tzinfo=UTC)
+CONTACT = AS_OF
 EVERY_DAY = Counts(dau_30=(6,) * 30, wau=15, mau=20)
 
 
@@ -40,7 +41,7 @@ def kpis(
     account: Account,
     counts: Counts | None = EVERY_DAY,
     *,
-    last_contact: datetime | None = CONTACT,
+    last_contact: date | None = CONTACT,
     now: datetime = CLOSED,
     as_of: date = AS_OF,
 ) -> AccountKpis:
@@ -162,7 +163,7 @@ NOBODY = counts_of(0, 0)
 def test_unknown_is_never_zero(
     telemetry: Any,
     counts: Counts | None,
-    last_contact: datetime | None,
+    last_contact: date | None,
     usage_reason: str | None,
     adoption_reason: str | None,
 ) -> None:
@@ -233,16 +234,16 @@ def test_adoption_is_null_with_a_reason(account: Account, status: str, reason: s
     ("last_contact", "now", "health"),
     [
         (None, CLOSED, "none"),
-        ("2026-05-10T12:00Z", CLOSED, "fresh"),
-        ("2026-05-06T00:00Z", CLOSED, "fresh"),  # exactly five days before the end of the day
-        ("2026-05-05T23:59Z", CLOSED, "stale"),
-        ("2026-05-05T15:00Z", datetime(2026, 5, 10, 15, tzinfo=UTC), "fresh"),  # an open day ends now
-        ("2026-05-05T14:59Z", datetime(2026, 5, 10, 15, tzinfo=UTC), "stale"),
-        ("2026-05-06T00:00Z", datetime(2027, 1, 1, tzinfo=UTC), "fresh"),  # a past day is judged at its own end
+        (date(2026, 5, 10), CLOSED, "fresh"),
+        (date(2026, 5, 6), CLOSED, "fresh"),  # exactly five days before the end of the day, at the earliest
+        (date(2026, 5, 5), CLOSED, "stale"),
+        (date(2026, 5, 5), datetime(2026, 5, 10, 15, tzinfo=UTC), "fresh"),  # an open day is judged at its beginning
+        (date(2026, 5, 4), datetime(2026, 5, 10, 15, tzinfo=UTC), "stale"),
+        (date(2026, 5, 6), datetime(2027, 1, 1, tzinfo=UTC), "fresh"),  # a past day is judged at its own end
     ],
 )
-def test_silence_makes_data_stale_and_leaves_the_numbers(last_contact: str | None, now: datetime, health: str) -> None:
-    answer = kpis(acme(), now=now, last_contact=datetime.fromisoformat(last_contact) if last_contact else None)
+def test_silence_makes_data_stale_and_leaves_the_numbers(last_contact: date | None, now: datetime, health: str) -> None:
+    answer = kpis(acme(), now=now, last_contact=last_contact)
     assert answer.data_health == health
     assert (answer.mau, answer.usage.value, answer.adoption.value) == (20, 0.3, 0.5)
 
@@ -302,7 +303,7 @@ def test_rounding_is_half_up_to_four_decimals(value: Fraction | None, shown: flo
     last_contact=st.sampled_from([None, CONTACT, CONTACT - timedelta(days=9)]),
 )
 def test_a_null_number_always_has_a_reason_and_a_known_one_none(
-    dau: list[int], extra: int, seats: int, n: int | None, telemetry: Any, last_contact: datetime | None
+    dau: list[int], extra: int, seats: int, n: int | None, telemetry: Any, last_contact: date | None
 ) -> None:
     mau = max(dau) + extra
     counts = Counts(tuple(dau), wau=mau, mau=mau)

@@ -5,6 +5,7 @@ from datetime import date
 from fractions import Fraction
 
 import pytest
+
 from uptake_metrics.accounts import Account
 from uptake_metrics.ladder import CE_2022, NO_STEP, POLICIES, Band, Step, judge, ladder_day
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
+
 from uptake import subjects
 from uptake.messages.usage import MAX_BATCH_EVENTS, UsageBatch
 from uptake_metrics.counting import Counting
@@ -80,9 +81,7 @@ async def _counted(engine: AsyncEngine, counting: Counting, accounts: list[str])
     counted = {}
     for account in accounts:
         days = [one.counts for one in await tally.days(account, FIRST, LAST)]
-        counted[account] = [
-            (one.dau_30[-1], one.wau, one.mau, sum(one.dau_30[2:])) for one in days if one is not None
-        ]
+        counted[account] = [(one.dau_30[-1], one.wau, one.mau, sum(one.dau_30[2:])) for one in days if one is not None]
     return counted
 
 
@@ -131,4 +130,8 @@ async def test_the_list_behind_a_count_is_as_long_as_the_count(
             (tallied,) = await tally.days(account, day, day)
             assert tallied.counts is not None
             lists = [await tally.users(account, day, window, None) for window in ("dau", "wau", "mau")]
-            assert [len(users) for users in lists] == [tallied.counts.dau_30[-1], tallied.counts.wau, tallied.counts.mau]
+            assert [len(users) for users in lists] == [
+                tallied.counts.dau_30[-1],
+                tallied.counts.wau,
+                tallied.counts.mau,
+            ]

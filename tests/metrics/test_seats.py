@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from uptake.messages.facts import Fact
 from uptake_metrics.accounts import Account, fold
 from uptake_metrics.seats import SeatChange, Seats, change, seats

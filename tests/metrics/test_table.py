@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from uptake_metrics.table import ABSENT, MAX_LOAD, Table
 from uptake_metrics.userdays import I32, I64, U64
 

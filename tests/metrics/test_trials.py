@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from uptake.messages.facts import Fact
 from uptake_metrics.trials import Limits, fold, limits, trial
 

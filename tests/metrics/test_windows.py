@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
 from uptake_metrics import archive
 from uptake_metrics.userdays import WINDOWS, Counts, UserDays
 from uptake_metrics.windows import Activity, AheadOfTheFront, Fresh, OutsideTheRing, UnknownSeries

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from uptake_metrics.zones import closes_at, day_start, last_closed_day, local_day, local_days
 
 ZONES = (

@@ -101,7 +101,8 @@ async def _save_zones(connection: AsyncConnection, shard: int, zones: Mapping[st
         await connection.execute(
             text("""
                 INSERT INTO metrics.account_zone (account, shard, time_zone)
-                SELECT account, :shard, zone FROM unnest(CAST(:account AS text[]), CAST(:zone AS text[])) AS z(account, zone)
+                SELECT account, :shard, zone
+                FROM unnest(CAST(:account AS text[]), CAST(:zone AS text[])) AS new(account, zone)
                 ON CONFLICT (account) DO UPDATE SET time_zone = excluded.time_zone"""),
             {"shard": shard, "account": list(zones), "zone": list(zones.values())},
         )

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import nats.errors
 import structlog
 from fastapi import FastAPI
 from nats.js import JetStreamContext
@@ -19,7 +20,7 @@ from nats.js import JetStreamContext
 from uptake import broker, database, subjects, telemetry
 from uptake.clock import utc_now
 from uptake.messages.refusals import Refusal
-from uptake.reader import Entry, Reader
+from uptake.reader import Entry, Fenced, Reader
 from uptake.serve import serve
 from uptake.settings import DatabaseSettings, ServiceSettings
 from uptake_metrics import http, meters
@@ -79,31 +80,29 @@ def build(settings: Settings) -> FastAPI:
             await exporter.render()
 
         async def read_usage() -> None:
-            while not facts.caught_up:  # most accounts' zones are known before their first event is counted
+            # An account's zone is mostly known before its first event is counted.
+            while not facts.caught_up:  # noqa: ASYNC110  # the reader has no event to wait for, and this ends once
                 await asyncio.sleep(0.05)
             await usage.run()
 
-        async def when_loaded(action: Callable[[], Awaitable[Any]]) -> None:
-            if counting.positions and register.position:
-                await action()
+        async def send() -> None:
+            await publisher.send(js)
 
+        def loaded() -> bool:
+            return bool(counting.positions) and register.position is not None
+
+        chores: tuple[tuple[float, Callable[[], Awaitable[Any]]], ...] = (
+            (0.2, board.refresh),
+            (0.5, rezoning.run_once),
+            (0.5, publisher.evaluate),
+            (0.5, send),
+            (1, gauges),
+            (10, publisher.close_days),
+            (10, housekeeping),
+        )
         async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(facts.run()),
-                tasks.create_task(read_usage()),
-                *(
-                    tasks.create_task(_repeat(period_s, lambda action=action: when_loaded(action)))
-                    for period_s, action in (
-                        (0.2, board.refresh),
-                        (0.5, rezoning.run_once),
-                        (0.5, publisher.evaluate),
-                        (0.5, lambda: publisher.send(js)),
-                        (1, gauges),
-                        (10, publisher.close_days),
-                        (10, housekeeping),
-                    )
-                ),
-            ]
+            running = [tasks.create_task(facts.run()), tasks.create_task(read_usage())]
+            running += [tasks.create_task(_repeat(period_s, chore, loaded)) for period_s, chore in chores]
             yield
             for task in running:
                 task.cancel()
@@ -136,14 +135,15 @@ class _Rejects:
         await self.js.publish(subject, refusal.model_dump_json().encode(), timeout=5)
 
 
-async def _repeat(period_s: float, action: Callable[[], Awaitable[Any]]) -> None:
-    """Run an action for ever; what fails is tried again, since every action takes up what the last one left."""
+async def _repeat(period_s: float, chore: Callable[[], Awaitable[Any]], loaded: Callable[[], bool]) -> None:
+    """Do a chore for ever; what fails is tried again, since every chore takes up what the last one left."""
     while True:
         try:
-            await action()
+            if loaded():
+                await chore()
             await asyncio.sleep(period_s)
         except Exception as error:
-            expected = database.is_unavailable(error)
+            expected = database.is_unavailable(error) or isinstance(error, nats.errors.Error | Fenced)
             _log.warning("will be tried again", error=type(error).__name__, exc_info=None if expected else error)
             await asyncio.sleep(max(period_s, 1))
 

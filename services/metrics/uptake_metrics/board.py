@@ -32,9 +32,7 @@ class Line:
 class Board:
     """Follows `counting` and `register`; a line is at most one `refresh` old."""
 
-    def __init__(
-        self, counting: Counting, register: Register, tally: Tally, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, counting: Counting, register: Register, tally: Tally, clock: Callable[[], datetime]) -> None:
         self._counting = counting
         self._register = register
         self._tally = tally

@@ -17,8 +17,8 @@ from uptake.reader import Cursor, Entry
 from uptake_metrics import activity_store, archive, meters, worklist
 from uptake_metrics.activity_store import to_day, to_number
 from uptake_metrics.columns import Columns
-from uptake_metrics.userdays import EPOCH_DAYS
 from uptake_metrics.shard import Change, Shard
+from uptake_metrics.userdays import EPOCH_DAYS
 from uptake_metrics.zones import last_closed_day
 
 #: An event of a local day that has begun nowhere on earth yet comes from a broken clock, and would empty the rings.
@@ -149,6 +149,7 @@ class Counting:
             meters.USER_DAYS.inc(len(change.fresh))
             for reason, events in change.not_counted.items():
                 meters.NOT_COUNTED.labels(reason).inc(events)
+            meters.EVENTS.inc(change.events)
 
     async def compact(self, *, everything: bool = False) -> None:
         """Fold deltas into masks where there are many of them."""

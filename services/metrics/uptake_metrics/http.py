@@ -110,7 +110,9 @@ class Answers:
         if as_of is None:
             lines = list(self._board.lines.values())
         else:
-            lines = [await self._board.line(name, as_of) for name in list(self._board.lines) if as_of <= self._today(name)]
+            lines = [
+                await self._board.line(name, as_of) for name in list(self._board.lines) if as_of <= self._today(name)
+            ]
         return [_account_line(line) for line in sorted(lines, key=lambda line: line.account.account)]
 
     async def kpis(self, account: str, as_of: AsOf = None) -> AccountKpis:
@@ -125,7 +127,9 @@ class Answers:
         """The same by day, both ends included."""
         self._checked(account, last)
         if not first <= last < first + timedelta(days=MAX_HISTORY_DAYS):
-            raise Problem(400, "invalid_range", f"'from' must be at most 'to', and at most {MAX_HISTORY_DAYS} days before")
+            raise Problem(
+                400, "invalid_range", f"'from' must be at most 'to', and at most {MAX_HISTORY_DAYS} days before"
+            )
         known, now = self._register.account(account), self._clock()
         days = await self._tally.days(account, first, last)
         kpis = [account_kpis(known, one.day, one.counts, one.last_contact, now, 0) for one in days]
@@ -199,9 +203,7 @@ class Answers:
 
 def _account_line(line: Line) -> AccountLine:
     names = ("account", "name", "region", "segment", "plan", "owner", "time_zone", "production_date")
-    return AccountLine(
-        **{name: getattr(line.account, name) for name in names}, seats=line.seats, kpis=line.kpis
-    )
+    return AccountLine(**{name: getattr(line.account, name) for name in names}, seats=line.seats, kpis=line.kpis)
 
 
 def build(answers: Answers, ready: Callable[[], bool], **options: Any) -> FastAPI:

@@ -6,16 +6,15 @@ silence". All comparisons are between exact fractions; rounding is for the reade
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from fractions import Fraction
 from typing import Literal
 
 from uptake.messages.kpi import AccountKpis, AdoptionKpi, DataHealth, UsageKpi
-
 from uptake_metrics.accounts import Account
 from uptake_metrics.ladder import NO_STEP, POLICIES, judge, ladder_day
 from uptake_metrics.seats import seats
-from uptake_metrics.zones import DAY, closes_at, day_start, last_closed_day
+from uptake_metrics.zones import DAY, closes_at, last_closed_day
 
 USAGE_DAYS = 28
 """Four whole weeks, so that a weekly rhythm does not make the number flap."""
@@ -25,7 +24,7 @@ CONCERNING_ABOVE = Fraction("0.20")
 RAMPING_DAYS = 30
 """As long as the MAU window still holds days before production."""
 
-STALE_AFTER = timedelta(days=5)
+STALE_AFTER_DAYS = 5
 """For accounts that send user events only: a work tool is quiet every weekend."""
 
 
@@ -43,21 +42,22 @@ class Counts:
 
 
 def account_kpis(
-    account: Account, as_of: date, counts: Counts | None, last_contact: datetime | None, now: datetime, revision: int
+    account: Account, as_of: date, counts: Counts | None, last_contact: date | None, now: datetime, revision: int
 ) -> AccountKpis:
     """All numbers of the account's local day `as_of`, each null one with its reason.
 
-    `counts` is null when the account never sent anything. `last_contact` is the last one known at the end of `as_of`,
-    or at `now` while that day is open.
+    `counts` is null when the account never sent anything. `last_contact` is the last local day up to `as_of` on which
+    anything was heard of it.
     """
+    partial = now < closes_at(as_of, account.time_zone)
     heard = counts is not None and (counts.mau > 0 or last_contact is not None)
     return AccountKpis(
         account=account.account,
         as_of=as_of,
         time_zone=account.time_zone,
-        partial=now < closes_at(as_of, account.time_zone),
+        partial=partial,
         revision=revision,
-        data_health=_data_health(account, as_of, last_contact, now),
+        data_health=_data_health(as_of, last_contact, partial),
         last_contact=last_contact,
         dau=counts and counts.dau_30[-1],
         wau=counts and counts.wau,
@@ -73,11 +73,15 @@ def rounded(value: Fraction | None) -> float | None:
     return None if value is None else math.floor(value * 10_000 + Fraction(1, 2)) / 10_000
 
 
-def _data_health(account: Account, as_of: date, last_contact: datetime | None, now: datetime) -> DataHealth:
+def _data_health(as_of: date, last_contact: date | None, partial: bool) -> DataHealth:
+    """Stale: more than five times 24 hours had passed at the end of the last whole day.
+
+    Days are exact here: a contact on day c is more than five days before the end of day D just when D - c >= 5.
+    """
     if last_contact is None:
         return "none"
-    seen_until = min(now.astimezone(UTC), day_start(as_of + DAY, account.time_zone))
-    return "stale" if seen_until - last_contact > STALE_AFTER else "fresh"
+    whole = as_of - DAY if partial else as_of
+    return "stale" if (whole - last_contact).days >= STALE_AFTER_DAYS else "fresh"
 
 
 def _usage(account: Account, as_of: date, counts: Counts | None, heard: bool, now: datetime) -> UsageKpi:

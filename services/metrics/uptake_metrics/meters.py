@@ -4,9 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from uptake.telemetry import REGISTRY
 
-EVENTS = Counter(
-    "uptake_metrics_events_total", "Usage events whose checkpoint was committed.", registry=REGISTRY
-)
+EVENTS = Counter("uptake_metrics_events_total", "Usage events whose checkpoint was committed.", registry=REGISTRY)
 NOT_COUNTED = Counter(
     "uptake_metrics_not_counted_total",
     "Usage events that are a sign of life only, by reason (actor, environment).",
@@ -14,7 +12,9 @@ NOT_COUNTED = Counter(
     registry=REGISTRY,
 )
 USER_DAYS = Counter(
-    "uptake_metrics_user_days_total", "User-days that were not known before, in total and by feature.", registry=REGISTRY
+    "uptake_metrics_user_days_total",
+    "User-days that were not known before, in total and by feature.",
+    registry=REGISTRY,
 )
 FACTS = Counter("uptake_metrics_facts_total", "Facts whose transaction was committed.", registry=REGISTRY)
 REJECTED = Counter(

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uptake import cursor, subjects
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
 from uptake.reader import Fenced
-from uptake_metrics import activity_store, seats, snapshots, tables, trials, worklist
+from uptake_metrics import activity_store, meters, seats, snapshots, tables, trials, worklist
 from uptake_metrics.counting import Counting
 from uptake_metrics.kpis import account_kpis
 from uptake_metrics.register import Register
@@ -48,7 +48,6 @@ class Publisher:
         self._vendor_zone = vendor_zone
         self._clock = clock
         self._through: dict[str, date] | None = None  # per account: the newest published day
-        self.last_send_failed = False
 
     async def evaluate(self) -> int:
         """Do the due work of the worklist; returns how many subjects were evaluated."""
@@ -184,6 +183,7 @@ class Publisher:
             await asyncio.gather(*(_publish(js, snapshot) for snapshot in waiting))
             async with self._engine.begin() as connection:
                 await snapshots.mark_sent(connection, waiting)
+            meters.SNAPSHOTS.inc(len(waiting))
         return len(waiting)
 
 

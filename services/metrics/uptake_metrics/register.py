@@ -15,7 +15,7 @@ from uptake import cursor
 from uptake.messages.facts import Fact
 from uptake.messages.imports import ImportFinished, ImportStarted
 from uptake.reader import Cursor, Entry
-from uptake_metrics import accounts, tables, trials, worklist
+from uptake_metrics import accounts, meters, tables, trials, worklist
 from uptake_metrics.accounts import Account
 from uptake_metrics.trials import TrialClock
 
@@ -65,6 +65,7 @@ class Register:
             # Not reached when the commit failed or its answer was lost: `load` then finds out.
             await self._refold(changed)
             self.position = new
+            meters.FACTS.inc(len(facts))
 
     async def _decoded(self, entry: Entry) -> Numbered | None:
         try:
@@ -109,7 +110,9 @@ def _about(fact: Fact) -> tuple[str | None, str | None]:
 
 
 def _accounts(facts: Iterable[Numbered]) -> list[str]:
-    return sorted({account for _, fact in facts for account, opportunity in [_about(fact)] if account and not opportunity})
+    return sorted(
+        {account for _, fact in facts for account, opportunity in [_about(fact)] if account and not opportunity}
+    )
 
 
 def _opportunities(facts: Iterable[Numbered]) -> list[str]:

@@ -65,7 +65,9 @@ class Rezoning:
                 await activity_store.confirm(connection, {number: counting.positions[number]})
                 await activity_store.compact(connection, number)
                 for account, zone in zones.items():
-                    await self._rewrite(connection, counting.shards[number], account, zone, logged[account], first_stored)
+                    await self._rewrite(
+                        connection, counting.shards[number], account, zone, logged[account], first_stored
+                    )
             await counting.reload(number)
         _log.info("time zones changed", shard=number, accounts=len(zones))
 

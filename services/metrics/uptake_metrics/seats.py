@@ -8,7 +8,6 @@ from datetime import date, datetime, timedelta
 from typing import Literal
 
 from uptake.messages.events import LicenseIssued, LicenseRevoked
-
 from uptake_metrics.accounts import Account
 from uptake_metrics.zones import DAY, day_start
 

@@ -14,11 +14,11 @@ import xxhash
 
 from uptake_metrics.activity import PRODUCTION, qualifies
 from uptake_metrics.columns import Columns, Unattributed
-from uptake_metrics.userdays import I32, Masks, U64, UserDays
+from uptake_metrics.userdays import I32, U64, Masks, UserDays
 from uptake_metrics.windows import Activity, Fresh
 from uptake_metrics.zones import local_days
 
-#: A hostile producer could name a new feature with every event; beyond this, an account's new ones count in totals only.
+#: A hostile producer could name a new feature with every event; beyond so many an account's count in its total only.
 MAX_FEATURES = 2_000
 #: A sign of life is nobody's: the contact series has this one user.
 CONTACT_USER = 0
@@ -45,6 +45,7 @@ class Change:
     new_series: dict[int, SeriesKey]
     new_zones: dict[str, str]
     people: set[tuple[str, int, str]]  # account, hash, user id
+    events: int
     first_day: dict[str, int]  # per account that has fresh days: the earliest, in days since 1970
     unattributed: list[Unattributed] = field(default_factory=list)
     not_counted: Counter[str] = field(default_factory=Counter)
@@ -80,6 +81,9 @@ class Shard:
 
     def total(self, account: str, environment: str = PRODUCTION) -> int | None:
         return self.series.get(SeriesKey(account, "total", environment))
+
+    def feature(self, account: str, feature: str, environment: str = PRODUCTION) -> int | None:
+        return self.series.get(SeriesKey(account, "feature", environment, feature))
 
     def contact(self, account: str) -> int | None:
         """The series of any sign of life; none when the account never sent anything."""
@@ -196,6 +200,7 @@ class Shard:
             new_series={number: self.keys[number] for number in new},
             new_zones=dict(self._new_zones),
             people=self._people(fresh.series[first], fresh.user[first], names),
+            events=len(columns),
             first_day=self._first_days(fresh),
             unattributed=columns.unattributed,
             not_counted=columns.not_counted,

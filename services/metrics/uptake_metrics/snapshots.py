@@ -1,4 +1,4 @@
-"""Published values in PostgreSQL: every revision of every day, and which of them NATS has not got yet. Judges nothing."""
+"""Published values in PostgreSQL: every revision of every day, and what NATS has yet to get of them. Judges nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

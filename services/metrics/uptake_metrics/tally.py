@@ -69,14 +69,14 @@ class Tally:
             counts = [_NOBODY] * len(span)
             if series is not None:
                 counts = await _counts(connection, shard, series, span)
-        return [
-            Tallied(to_day(day), count, _newest(heard, day)) for day, count in zip(span, counts, strict=True)
-        ]
+        return [Tallied(to_day(day), count, _newest(heard, day)) for day, count in zip(span, counts, strict=True)]
 
     async def users(self, account: str, day: date, window: str, feature: str | None) -> list[str]:
         """The people behind a count, sorted."""
         shard = self._counting.shard_of(account)
-        kind = SeriesKey(account, "feature", PRODUCTION, feature) if feature else SeriesKey(account, "total", PRODUCTION)
+        kind = (
+            SeriesKey(account, "feature", PRODUCTION, feature) if feature else SeriesKey(account, "total", PRODUCTION)
+        )
         series = shard.series.get(kind)
         if series is None:
             return []

@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple
 from uptake.messages.events import OpportunityClosed, OpportunityReopened, OpportunityStageChanged, TrialDecided
 from uptake.messages.facts import Fact, FactEvent
 from uptake.messages.kpi import Trial
-
 from uptake_metrics.accounts import in_order
 from uptake_metrics.zones import DAY, local_day
 

@@ -48,7 +48,8 @@ async def mark(connection: AsyncConnection, first_days: Mapping[str, date], impo
     await connection.execute(
         text("""
             INSERT INTO metrics.dirty AS d (subject, import_id, first_day)
-            SELECT subject, :import_id, day FROM unnest(CAST(:subject AS text[]), CAST(:day AS date[])) AS n(subject, day)
+            SELECT subject, :import_id, day
+            FROM unnest(CAST(:subject AS text[]), CAST(:day AS date[])) AS new(subject, day)
             ON CONFLICT (subject, import_id) DO UPDATE
             SET first_day = LEAST(d.first_day, excluded.first_day), marked = d.marked + 1, marked_at = now()"""),
         {"import_id": import_id, "subject": [s for s, _ in rows], "day": [day for _, day in rows]},
