@@ -1,0 +1,46 @@
+"""The `uptake` command: questions to the HTTP APIs in, tables or JSON out. Owns nothing and decides nothing."""
+
+from pathlib import Path
+
+import click
+
+from uptake_cli.accounts import accounts
+from uptake_cli.alerts import alerts
+from uptake_cli.ask import data_option
+from uptake_cli.imports import import_file
+from uptake_cli.kpis import history, kpis
+from uptake_cli.problems import EXIT_CODES
+from uptake_cli.send import send
+from uptake_cli.trials import trials
+from uptake_cli.users import users
+
+COMMANDS: tuple[click.Command, ...] = (send, import_file, accounts, kpis, users, history, trials, alerts)
+
+
+@click.group(epilog=EXIT_CODES)
+@data_option
+@click.version_option(package_name="uptake")
+@click.pass_context
+def main(context: click.Context, data: Path | None) -> None:
+    """Which customers take the product up, and which do not.
+
+    Works on the instance that runs on this machine; UPTAKE_INGESTION_URL, UPTAKE_METRICS_URL, UPTAKE_ALERTING_URL and
+    UPTAKE_PRODUCER_KEY_FILE point it to another one.
+    """
+    context.obj = data
+
+
+def _add_up() -> None:
+    """`uptake up` comes with the extra `local`; without its servers the other commands still work."""
+    try:
+        from uptake_local.up import up
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("uptake"):  # not an extra that was left out, but a broken installation
+            raise
+        return
+    main.add_command(up)
+
+
+for command in COMMANDS:
+    main.add_command(command)
+_add_up()

@@ -1,0 +1,25 @@
+"""What the `uptake` command says and returns when it cannot do what was asked. No I/O.
+
+Exit codes: 0 done, 1 refused (by the service, or part of a file), 2 wrong usage, 3 nothing answers there.
+"""
+
+import click
+
+REFUSED, UNREACHABLE = 1, 3
+EXIT_CODES = "Exit codes: 0 done, 1 something was refused, 2 wrong usage, 3 the service is unreachable."
+
+
+class Refused(click.ClickException):
+    """The service answered, and the answer is no. `code` is the service's own name for why, if it gave one."""
+
+    exit_code = REFUSED
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Unreachable(click.ClickException):
+    """Nothing answers, so trying again later can help."""
+
+    exit_code = UNREACHABLE
