@@ -51,7 +51,7 @@ class AccountKpis(Message):
     partial: bool
     revision: int
     data_health: DataHealth
-    last_contact: Instant | None
+    last_contact: Day | None
     dau: int | None
     wau: int | None
     mau: int | None
@@ -107,8 +107,8 @@ class Trial(Message):
 class TrialSnapshot(Message):
     """One trial whenever a fact moved it. Subject: `kpi.trial.v1.<token of the opportunity>`.
 
-    The four days say when each limit will be reached if the trial keeps running, so that a clock alone can
-    tell; null while the clock stands still.
+    The four days say when each limit was or will be reached if the trial keeps running, so that a clock alone can
+    tell; null when it will not be: while the clock stands still, and once the trial has stopped.
     """
 
     trial: Trial

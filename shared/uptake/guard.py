@@ -1,0 +1,72 @@
+"""Keeps one hostile message from stopping nats-py 2.16. Changes how a message is read, never what is sent.
+
+A producer chooses subject, headers and body, and the broker hands all three on unchecked. Three places in the client
+take them for something else; each is replaced here, for every connection of the process. Remove a replacement when
+its test passes without it.
+"""
+
+import re
+from typing import Any
+
+import nats.errors
+import nats.protocol.parser
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import Header
+
+_STORED = "$JS.ACK."  # the broker puts this reply on every message that comes out of a stream
+# The client's own patterns end a subject at any white space; the broker, at these four only.
+_MSG = re.compile(rb"\AMSG[ \t]+([^ \t\r\n]+)[ \t]+([0-9]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?([0-9]+)\r\n")
+_HMSG = re.compile(rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+([0-9]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?([0-9]+)[ \t]+([0-9]+)\r\n")
+
+_log = structlog.get_logger()
+_process_headers = Client._process_headers
+_fetch = JetStreamContext.PullSubscription.fetch
+
+
+def install() -> None:
+    """Put the guard in place. Again is harmless."""
+    nats.protocol.parser.MSG_RE = _MSG
+    nats.protocol.parser.HMSG_RE = _HMSG
+    Client._process_headers = _guarded_headers  # type: ignore[method-assign]  # the point of this module
+    Client._build_message = _guarded_message  # type: ignore[method-assign]  # the point of this module
+    JetStreamContext.PullSubscription.fetch = _guarded_fetch  # type: ignore[method-assign]  # the point of this module
+
+
+async def _guarded_headers(self: Client, headers: bytes) -> dict[str, str] | None:
+    """A header block that cannot be read is no header: the error would end the read loop for good."""
+    try:
+        return await _process_headers(self, headers)
+    except Exception as error:
+        _log.warning("a message with an unreadable header block", error=repr(error), header_bytes=len(headers))
+        return None
+
+
+def _guarded_message(
+    self: Client, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+) -> Msg:
+    """What comes out of a stream is data, never a status: the client would drop it, or take it for an error."""
+    reply_to = reply.decode(errors="backslashreplace")
+    if headers and reply_to.startswith(_STORED):
+        for name in (Header.STATUS, Header.DESCRIPTION):
+            headers.pop(name.value, None)
+    return self.msg_class(
+        subject=subject.decode(errors="backslashreplace"),
+        reply=reply_to,
+        data=data,
+        headers=headers or None,
+        _client=self,
+        _sid=sid,
+    )
+
+
+async def _guarded_fetch(self: JetStreamContext.PullSubscription, *args: Any, **kwargs: Any) -> list[Msg]:
+    """`fetch` raises either time-out error; of the one that is not nats' own, FastStream dies with half a batch."""
+    try:
+        return await _fetch(self, *args, **kwargs)
+    except nats.errors.TimeoutError:
+        raise
+    except TimeoutError:
+        raise nats.errors.TimeoutError from None

@@ -1,0 +1,141 @@
+"""Exact consumption: every message of a stream takes effect once. The position is a row in the reader's own database.
+
+The reader owns no state and no transaction: `apply` moves state and row together, with a compare-and-set on the row.
+Whatever goes wrong, it drops its consumer, waits a little and starts again from the row; so it never matters which
+of its own steps had an effect. No acknowledgements: two readers of one row are safe, one of them is fenced off.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from pydantic import ValidationError
+
+from uptake.consumer import Consumer, Cursor, Entry, Hole, StreamMismatch
+from uptake.database import is_data_error, is_unavailable
+
+__all__ = ["Cursor", "Entry", "Fenced", "Reader", "StreamMismatch"]
+
+_BACKOFF_S, _BACKOFF_CAP_S = 0.05, 3.0
+
+_log = structlog.get_logger()
+
+
+class Fenced(Exception):
+    """Another writer moved the cursor's row: what was about to be written has been written already, or will be."""
+
+
+class Reader:
+    """Reads `subjects` of `stream` from the cursor on, for ever, in batches."""
+
+    def __init__(
+        self,
+        client: Client,
+        stream: str,
+        subjects: Sequence[str],
+        *,
+        position: Callable[[], Awaitable[Cursor]],
+        apply: Callable[[Sequence[Entry], Cursor, Cursor], Awaitable[None]],
+        refuse: Callable[[Entry, Exception], Awaitable[None]],
+        max_messages: int = 256,
+        max_wait_s: float = 0.05,
+    ) -> None:
+        """`position` reads the row. `apply(entries, expected, new)` writes state and row in one transaction and raises
+        Fenced when the row is not at `expected`; `entries` is empty when a refused entry is stepped over. `refuse`
+        puts away the one entry whose data the database or its message class will never take; it may see it twice.
+        """
+        self._js = client.jetstream()
+        self._stream, self._subjects = stream, list(subjects)
+        self._position, self._apply, self._refuse = position, apply, refuse
+        self._max_messages, self._max_wait_s = max_messages, max_wait_s
+        self._failures = 0
+        self.ready = False
+        self.reason: str | None = f"{stream}: has not started reading"
+        self.lag = 0
+
+    @property
+    def caught_up(self) -> bool:
+        """Everything that was in the stream at the last look has taken effect."""
+        return self.ready and self.lag == 0
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        while not _is_cancelled():
+            try:
+                await self._read_from_the_row()
+            except Exception as error:
+                if not _is_cancelled():
+                    await self._wait_after(error)
+        raise asyncio.CancelledError
+
+    async def _wait_after(self, error: Exception) -> None:
+        """Full jitter, so that replicas do not come back together. Being fenced off is no failure."""
+        if not isinstance(error, Fenced):
+            self._report(error)
+        self._failures += 1
+        longest = min(_BACKOFF_CAP_S, _BACKOFF_S * 2 ** min(self._failures, 16))
+        await asyncio.sleep(random.uniform(0, longest))  # noqa: S311  # spreads load, guards nothing
+
+    def _report(self, error: Exception) -> None:
+        reason = f"{self._stream}: {_in_words(error)}"
+        if reason != self.reason:  # one line an outage, not one a try
+            expected = isinstance(error, nats.errors.Error | StreamMismatch | Hole) or is_unavailable(error)
+            _log.warning("reader starts again", reason=reason, exc_info=None if expected else error)
+        self.ready, self.reason = False, reason
+
+    async def _read_from_the_row(self) -> None:
+        cursor = await self._position()
+        consumer = await Consumer.create(self._js, self._stream, self._subjects, cursor.sequence)
+        try:
+            uuid = await consumer.verify(cursor)
+            self.lag = consumer.pending
+            if self._failures == 0:  # else ready is what has worked again, not what is tried again
+                self.ready, self.reason = True, None
+            while not _is_cancelled():
+                entries = await consumer.fetch(self._max_messages, self._max_wait_s)
+                self.lag = consumer.pending + len(entries)
+                if entries:
+                    cursor = await self._take(entries, cursor, uuid)
+                self.lag, self._failures = consumer.pending, 0
+                self.ready, self.reason = True, None
+        finally:
+            await consumer.drop()
+
+    async def _take(self, entries: Sequence[Entry], cursor: Cursor, uuid: str) -> Cursor:
+        """One transaction; on a data error by halves, down to the one entry that is refused and stepped over."""
+        new = Cursor(uuid, entries[-1].sequence)
+        try:
+            await self._apply(entries, cursor, new)
+            return new
+        except Exception as error:
+            if not (is_data_error(error) or isinstance(error, ValidationError)):
+                raise
+            # A second writer's commit can look like bad data (a unique key that is suddenly taken).
+            if await self._position() != cursor:
+                raise Fenced(f"{self._stream}: the cursor is no longer at {cursor.sequence}") from error
+            if len(entries) == 1:
+                return await self._step_over(entries[0], cursor, new, error)
+        middle = len(entries) // 2
+        cursor = await self._take(entries[:middle], cursor, uuid)
+        return await self._take(entries[middle:], cursor, uuid)
+
+    async def _step_over(self, entry: Entry, cursor: Cursor, new: Cursor, error: Exception) -> Cursor:
+        _log.warning("entry refused", stream=self._stream, sequence=entry.sequence, error=type(error).__name__)
+        await self._refuse(entry, error)
+        await self._apply([], cursor, new)
+        return new
+
+
+def _is_cancelled() -> bool:
+    """The client turns a cancellation into another error now and then; the task itself still knows."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _in_words(error: Exception) -> str:
+    if is_unavailable(error) and not isinstance(error, nats.errors.Error):
+        return f"the database is unavailable ({type(error).__name__})"
+    return str(error) or type(error).__name__

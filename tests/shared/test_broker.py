@@ -1,0 +1,140 @@
+"""What a process does when the broker is away, slow, or done with it. Ends are seen from outside."""
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import nats.errors
+import pytest
+from nats.js.api import StreamConfig
+from uptake import broker
+from uptake.settings import BrokerSettings
+
+CONNECT = """
+import asyncio, sys
+from uptake import broker
+from uptake.settings import BrokerSettings
+
+async def main():
+    client = await broker.connect(BrokerSettings(nats_url=sys.argv[1]), "test")
+    print("connected", flush=True)
+    {rest}
+
+asyncio.run(main())
+"""
+FASTSTREAM = """
+import asyncio, sys
+from uptake import broker
+from uptake.settings import BrokerSettings
+
+async def main():
+    client = broker.faststream_broker(BrokerSettings(nats_url=sys.argv[1]), "test")
+    await client.start()
+    print("connected", flush=True)
+    {rest}
+
+asyncio.run(main())
+"""
+# What the broker answers with -ERR, after which the client closes for good.
+PROTOCOL_ERROR = "await {}._send_command(b'NONSENSE\\r\\n'); await {}._flush_pending(); await asyncio.sleep(20)"
+
+
+async def outcome(script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", script, *arguments]
+    return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (CONNECT.format(rest=PROTOCOL_ERROR.format("client", "client")), 70),
+        (FASTSTREAM.format(rest=PROTOCOL_ERROR.format("client._connection", "client._connection")), 70),
+        (CONNECT.format(rest="await client.close()"), 0),
+        (CONNECT.format(rest="await client.drain()"), 0),
+        (FASTSTREAM.format(rest="await client.stop()"), 0),
+    ],
+)
+async def test_a_connection_that_closes_for_good_ends_the_process_unless_on_purpose(
+    nats_server: Any, script: str, code: int
+) -> None:
+    done = await outcome(script, nats_server.url)
+    assert (done.returncode, "connected" in done.stdout) == (code, True), done.stderr
+
+
+async def test_the_caller_may_decide_what_a_closed_connection_means(nats_server: Any) -> None:
+    closed = asyncio.Event()
+
+    async def on_closed() -> None:
+        closed.set()
+
+    client = await broker.connect(BrokerSettings(nats_url=nats_server.url), "test", on_closed=on_closed)
+    await client._send_command(b"NONSENSE\r\n")
+    await client._flush_pending()
+    await asyncio.wait_for(closed.wait(), 10)
+
+
+async def test_nothing_is_sent_later_that_raised_now(nats_server: Any) -> None:
+    client = await broker.connect(BrokerSettings(nats_url=nats_server.url), "test")
+    await client.jetstream().add_stream(StreamConfig(name="S", subjects=["s"]))
+    nats_server.kill()
+    async with asyncio.timeout(10):
+        while client.is_connected:  # noqa: ASYNC110  # what is waited for happens in a server
+            await asyncio.sleep(0.02)
+    with pytest.raises(nats.errors.OutboundBufferLimitError):
+        await client.publish("s", b"lost")
+    nats_server.start()
+    async with asyncio.timeout(10):
+        while not client.is_connected:  # noqa: ASYNC110  # what is waited for happens in a server
+            await asyncio.sleep(0.02)
+    assert (await client.jetstream().publish("s", b"kept")).seq == 1
+    await client.close()
+
+
+async def test_connecting_waits_for_the_broker(nats_server: Any) -> None:
+    nats_server.stop()
+    connecting = asyncio.create_task(broker.connect(BrokerSettings(nats_url=nats_server.url), "test"))
+    await asyncio.sleep(1.2)
+    assert not connecting.done()
+    nats_server.start()
+    await (await asyncio.wait_for(connecting, 10)).close()
+
+
+WATCHED = """
+import asyncio, os, signal, sys, time
+from uptake.broker import Watchdog
+
+async def main():
+    with Watchdog(patience_s=1, look_every_s=0.1):
+        await asyncio.sleep(0.3)
+        print("watched", flush=True)
+        {rest}
+    print("left", flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_loop_that_stands_still_ends_the_process_and_shows_where() -> None:
+    done = await outcome(WATCHED.format(rest="time.sleep(30)"))
+    assert done.returncode == 70
+    assert re.search(r"line \d+ in main", done.stderr)
+
+
+async def test_a_loop_that_lives_is_left_alone() -> None:
+    done = await outcome(WATCHED.format(rest="await asyncio.sleep(1.5)"))
+    assert (done.returncode, "left" in done.stdout) == (0, True), done.stderr
+
+
+async def test_a_process_that_was_paused_is_not_to_blame() -> None:
+    script = WATCHED.format(rest="await asyncio.sleep(1)")
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    await process.stdout.readline()
+    process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(2)
+    process.send_signal(signal.SIGCONT)
+    output, _ = await process.communicate()
+    assert (process.returncode, b"left" in output) == (0, True)
