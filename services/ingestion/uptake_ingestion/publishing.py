@@ -1,0 +1,67 @@
+"""One message into one stream, confirmed by the broker. Knows how the broker says no; never what a message means."""
+
+import asyncio
+import time
+from collections import defaultdict
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.errors import APIError, NotFoundError
+
+from uptake_ingestion.meters import PUBLISH_SECONDS
+
+_STORE_FAILED = 10077  # the subject has its one message, or the stream is full
+_AT_ONCE = 128  # publishes on their way, per stream: a flood of refusals must not hold up usage
+
+
+class NotStored(Exception):
+    """The broker did not confirm the message. Trying again helps."""
+
+
+class SubjectTaken(Exception):
+    """The stream keeps one message per subject and has one, or it is full."""
+
+
+class Publisher:
+    def __init__(self, timeout_s: float = 5.0) -> None:
+        self._timeout_s = timeout_s
+        self._jetstream: JetStreamContext | None = None
+        self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
+
+    def attach(self, client: Client) -> None:
+        """From now on publish through this connection; before, everything is NotStored."""
+        self._jetstream = client.jetstream()
+
+    async def publish(self, stream: str, subject: str, payload: bytes, message_id: str | None = None) -> int:
+        """The message's sequence in the stream. Raises NotStored, and SubjectTaken where the stream says so."""
+        headers = {"Nats-Msg-Id": message_id} if message_id else None
+        async with self._slots[stream]:
+            started = time.perf_counter()
+            try:
+                ack = await self._broker().publish(
+                    subject, payload, timeout=self._timeout_s, stream=stream, headers=headers
+                )
+            except APIError as error:
+                if error.err_code == _STORE_FAILED:
+                    raise SubjectTaken(subject) from error
+                raise NotStored(f"{stream}: {error}") from error
+            except (nats.errors.Error, TimeoutError, OSError) as error:
+                raise NotStored(f"{stream}: {error!r}") from error
+            PUBLISH_SECONDS.labels(stream).observe(time.perf_counter() - started)
+            return ack.seq
+
+    async def last(self, stream: str, subject: str) -> bytes | None:
+        """The stored message of a subject, if there is one. Raises NotStored when the broker does not answer."""
+        try:
+            message = await self._broker().get_last_msg(stream, subject, direct=True)
+        except NotFoundError:
+            return None
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise NotStored(f"{stream}: {error!r}") from error
+        return message.data
+
+    def _broker(self) -> JetStreamContext:
+        if self._jetstream is None:
+            raise NotStored("not connected to the broker yet")
+        return self._jetstream
