@@ -1,0 +1,147 @@
+"""KPI snapshots in, alert events and notices out. Owns the PostgreSQL schema `alerting`.
+
+| in | handler | out |
+|---|---|---|
+| KPI `kpi.account.v1.*`, `kpi.trial.v1.*` | `Intake.apply` | samples, episodes, events and notices in one transaction |
+| a snapshot that is none | `Intake.refuse` | REFUSED `refused.v1.metrics.invalid_snapshot` |
+| the clock, every `tick_s` | `ticker` | the same for trial days; alerts that reached nobody |
+| outbox `alert_event` | `relay` | ALERT `alert.v1.>` |
+| outbox `delivery` | `courier` | webhooks, Slack |
+| HTTP | `http` | `/api/v1/alerts`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
+"""
+
+import asyncio
+import base64
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+from nats.aio.client import Client
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from uptake import broker, cursor, database, subjects, telemetry
+from uptake.clock import utc_now
+from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
+from uptake.messages.refusals import Refusal
+from uptake.reader import Cursor, Entry, Reader
+from uptake.serve import serve
+from uptake.settings import SettingsError
+from uptake_alerting import evaluation, http, relay, ticker
+from uptake_alerting.courier import Courier
+from uptake_alerting.routes import RoutesFile
+from uptake_alerting.senders import new_client
+from uptake_alerting.settings import AlertingSettings
+from uptake_alerting.tables import SCHEMA
+from uptake_alerting.telemetry import Telemetry
+
+KPI_SUBJECTS = ("kpi.account.v1.*", "kpi.trial.v1.*")
+READER = "kpi"
+
+log = structlog.get_logger(__name__)
+
+
+class Intake:
+    """What the reader of KPI needs: where it stands, how a batch takes effect, where a bad snapshot goes."""
+
+    def __init__(self, engine: AsyncEngine, client: Client, routes: RoutesFile) -> None:
+        self._engine, self._client, self._routes = engine, client, routes
+
+    async def position(self) -> Cursor:
+        async with self._engine.connect() as connection:
+            return await cursor.load(connection, SCHEMA, READER)
+
+    async def apply(self, entries: Sequence[Entry], expected: Cursor, new: Cursor) -> None:
+        """Raises ValidationError before anything is written; the reader then finds the one bad snapshot."""
+        snapshots = [_parse(entry) for entry in entries]
+        async with self._engine.begin() as connection:
+            await cursor.advance(connection, SCHEMA, READER, expected, new)
+            await evaluation.take(connection, snapshots, self._routes.current(), utc_now())
+
+    async def refuse(self, entry: Entry, error: Exception) -> None:
+        refusal = Refusal(
+            source="metrics",
+            reason="invalid_snapshot",
+            detail=f"{entry.subject} at {entry.sequence}: {type(error).__name__}",
+            refused_at=utc_now(),
+            body=base64.b64encode(entry.data).decode(),
+            body_is_base64=True,
+        )
+        subject = subjects.refused("metrics", "invalid_snapshot")
+        headers = {"Nats-Msg-Id": f"alerting-{entry.sequence}"}
+        await self._client.jetstream().publish(
+            subject, refusal.model_dump_json().encode(), stream=subjects.REFUSED, headers=headers
+        )
+
+
+def _parse(entry: Entry) -> evaluation.Snapshot:
+    known = TrialSnapshot if entry.subject.startswith("kpi.trial.") else AccountSnapshot
+    return known.model_validate_json(entry.data)
+
+
+def build(settings: AlertingSettings) -> FastAPI:
+    """The service as one ASGI app; its lifespan connects, starts the four loops, and ends them."""
+    engine = database.engine(settings, "alerting")
+    routes = RoutesFile(settings.config_dir / "routes.yml" if settings.config_dir else None)
+    health, told = telemetry.Health(), Telemetry()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        routes.write_default()
+        client = await broker.connect(settings, "alerting")
+        intake = Intake(engine, client, routes)
+        reader = Reader(
+            client,
+            subjects.KPI,
+            KPI_SUBJECTS,
+            position=intake.position,
+            apply=intake.apply,
+            refuse=intake.refuse,
+        )
+        health.add("reader", lambda: reader.reason)
+        told.reader_lag.set_function(lambda: reader.lag)
+        async with new_client() as http_client:
+            courier = Courier(engine, routes, http_client, told.attempt)
+            loops = [
+                asyncio.create_task(reader.run()),
+                asyncio.create_task(relay.run(engine, client.jetstream())),
+                asyncio.create_task(ticker.run(engine, routes, settings.tick_s)),
+                asyncio.create_task(courier.run()),
+            ]
+            try:
+                yield
+            finally:
+                for loop in loops:
+                    loop.cancel()
+                await asyncio.gather(*loops, return_exceptions=True)
+        await client.close()
+        await engine.dispose()
+
+    async def metrics() -> bytes:
+        told.routes_valid(routes.error is None)
+        return await told.text(engine, utc_now())
+
+    app = FastAPI(title="Uptake alerting", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.include_router(http.router(engine))
+    app.router.routes.extend(telemetry.routes(health, extra=metrics))
+    return app
+
+
+def main() -> int:
+    """Without an argument: serve. `migrate`: bring the schema up to date and end."""
+    try:
+        settings = AlertingSettings()
+    except SettingsError as error:
+        sys.stderr.write(f"uptake-alerting: {error}\n")
+        return 2
+    telemetry.configure_logging("alerting", settings.log_format)
+    if sys.argv[1:] == ["migrate"]:
+        database.migrate(settings, "uptake_alerting", SCHEMA)
+        return 0
+    asyncio.run(serve(build(settings), settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

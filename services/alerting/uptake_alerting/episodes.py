@@ -1,0 +1,134 @@
+"""From what the samples say to what must be told: which episodes begin, move or end. Pure: it writes nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any, Literal
+
+from uptake.messages.kpi import TrialSnapshot
+from uptake.subjects import token
+from uptake_alerting.fold import Span, State
+from uptake_alerting.rules import judge_trial, trial_limit
+
+EpisodeState = Literal["firing", "recovering", "resolved", "closed"]
+OPEN_STATES = ("firing", "recovering")
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """What is already on record about one firing."""
+
+    id: str
+    number: int
+    state: EpisodeState
+    since: date
+    fired_at: datetime
+    ended_at: datetime | None
+    values: Mapping[str, Any] = field(default_factory=dict)  # the numbers of its latest event
+
+    @property
+    def is_open(self) -> bool:
+        return self.ended_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    ended_as: Literal["resolved", "closed"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One evaluation: the state, the firings it knows, and when to look again without any message.
+
+    `orphan` says how an open episode ends that no span covers any more; None leaves it as it is.
+    """
+
+    state: State
+    spans: tuple[Span, ...]
+    orphan: Ending | None = Ending("closed", "data_revised")
+    wake_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of an episode's history. `kind` is also the kind of the alert event."""
+
+    kind: Literal["firing", "updated", "resolved", "closed"]
+    number: int
+    state: EpisodeState
+    reason: str
+    since: date
+    fired_at: datetime
+    ended_at: datetime | None = None
+
+
+def episode_id(rule: str, subject: str, number: int) -> str:
+    """Made of immutable things only, so that every replica and every replay names the same firing alike."""
+    return token(f"{rule}\0{subject}\0{number}")[:16]
+
+
+def outcome_of_trial(snapshot: TrialSnapshot, before: State, began_as: str | None, now: datetime) -> Outcome:
+    """A trial has no samples: its dates and the clock decide. `began_as`: its complexity when its episode began."""
+    verdict, limit = judge_trial(snapshot, now), trial_limit(snapshot)
+    if verdict.kind == "breach" and limit is not None and snapshot.breached_on is not None:
+        span = Span(snapshot.breached_on, limit, reason=verdict.reason)
+        return Outcome(State("firing", since=snapshot.breached_on, fired_at=limit), (span,))
+    if verdict.kind == "nodata":
+        return Outcome(replace(before, health=verdict.reason), (), orphan=None)
+    if verdict.kind == "clear":
+        return Outcome(State(), (), orphan=Ending("resolved", verdict.reason))
+    moved = "reclassified" if began_as != snapshot.trial.complexity else "date_corrected"
+    return Outcome(State(), (), orphan=Ending("closed", moved), wake_at=limit)
+
+
+def reconcile(stored: Sequence[Episode], outcome: Outcome, now: datetime) -> list[Change]:
+    """What changes on record. `stored` are the episodes of the instance by number; at most one of them is open."""
+    open_one = next((e for e in stored if e.is_open), None)
+    kept = next((s for s in outcome.spans if open_one is not None and _overlap(open_one, s)), None)
+    changes: list[Change] = []
+    if open_one is not None:
+        changes += _continued(open_one, kept, outcome.state) if kept else _orphaned(open_one, outcome.orphan, now)
+    number, past = max((e.number for e in stored), default=0), [e for e in stored if not e.is_open]
+    for span in outcome.spans:
+        known = span is kept or (span.ended_at is not None and any(_overlap(e, span) for e in past))
+        if not known:  # a firing that goes on after its terminal was told is a new episode, never a reopened one
+            number += 1
+            changes += _begun(number, span, outcome.state)
+    return changes
+
+
+def _overlap(episode: Episode, span: Span) -> bool:
+    begins_before = span.ended_at is None or episode.fired_at <= span.ended_at
+    return begins_before and (episode.ended_at is None or span.fired_at <= episode.ended_at)
+
+
+def _begun(number: int, span: Span, state: State) -> list[Change]:
+    begun = Change("firing", number, "firing", "firing", span.since, span.fired_at)
+    if span.ended_at is not None:
+        return [begun, _ended(number, span)]
+    if state.condition == "recovering":
+        return [begun, Change("updated", number, "recovering", "recovering", span.since, span.fired_at)]
+    return [begun]
+
+
+def _continued(episode: Episode, span: Span, state: State) -> list[Change]:
+    if span.ended_at is not None:
+        return [_ended(episode.number, span)]
+    condition: EpisodeState = "recovering" if state.condition == "recovering" else "firing"
+    if (condition, span.since, span.fired_at) == (episode.state, episode.since, episode.fired_at):
+        return []
+    reason = "data_revised" if condition == episode.state else condition
+    return [Change("updated", episode.number, condition, reason, span.since, span.fired_at)]
+
+
+def _ended(number: int, span: Span) -> Change:
+    kind = span.ended_as or "resolved"
+    return Change(kind, number, kind, span.reason, span.since, span.fired_at, span.ended_at)
+
+
+def _orphaned(episode: Episode, ending: Ending | None, now: datetime) -> list[Change]:
+    if ending is None:
+        return []
+    kind = ending.ended_as
+    return [Change(kind, episode.number, kind, ending.reason, episode.since, episode.fired_at, now)]

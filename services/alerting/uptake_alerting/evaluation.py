@@ -1,0 +1,198 @@
+"""One evaluation inside one transaction: lock, fold, reconcile, and write what changed with its events and notices.
+
+Called by a new snapshot and by the clock; both come out the same, whoever is first. Commits nothing itself.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from uptake import subjects
+from uptake.messages.alerts import AlertData
+from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
+from uptake_alerting import outbox, store, wording
+from uptake_alerting.episodes import Change, Outcome, episode_id, outcome_of_trial, reconcile
+from uptake_alerting.fold import Judged, fold, move_checkpoint
+from uptake_alerting.outbox import Unheard
+from uptake_alerting.roster import Person, Recipient, people_of_account, people_of_trial, recipients
+from uptake_alerting.routes import Routes
+from uptake_alerting.rules import ADOPTION_BELOW_TARGET, TRIAL_BREACHED, Rule, closed_at, judge_adoption
+from uptake_alerting.store import Instance
+from uptake_alerting.tables import episode
+
+Snapshot = AccountSnapshot | TrialSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom an alert is about, as of its newest snapshot: attributes, never part of an identity."""
+
+    id: str
+    account: str
+    region: str | None
+    owner: str | None
+    people: tuple[Person, ...]
+    values: dict[str, Any]
+
+
+async def take(connection: AsyncConnection, snapshots: Iterable[Snapshot], routes: Routes, now: datetime) -> None:
+    """Keep the snapshots and evaluate whatever they changed. The same snapshots again change nothing."""
+    known = list(snapshots)
+    days = await store.save_samples(connection, (s for s in known if isinstance(s, AccountSnapshot)))
+    trials = await store.save_trials(connection, (s for s in known if isinstance(s, TrialSnapshot)))
+    await _evaluate_accounts(connection, ADOPTION_BELOW_TARGET, days, routes, now)
+    instances = await store.lock(connection, TRIAL_BREACHED.name, trials)
+    await _evaluate_trials(connection, TRIAL_BREACHED, instances, routes, now)
+
+
+async def tick(connection: AsyncConnection, routes: Routes, now: datetime) -> int:
+    """What only the clock knows: trials whose limit has come. How many instances were looked at."""
+    instances = await store.lock_due(connection, TRIAL_BREACHED.name, now)
+    await _evaluate_trials(connection, TRIAL_BREACHED, instances, routes, now)
+    return len(instances)
+
+
+def routable(unheard: Unheard, routes: Routes) -> list[Recipient]:
+    """Who could be told by now of an alert that reached nobody; destinations that were tried are out."""
+    people = [Person(name, role) for name, role in unheard.data.values["people"]]
+    return [
+        found
+        for found in recipients(people, routes.serves, routes.default)
+        if outbox.trigger_id(unheard.data.episode, found, routes) not in unheard.tried
+    ]
+
+
+async def _evaluate_accounts(
+    connection: AsyncConnection, rule: Rule, changed: dict[str, set[date]], routes: Routes, now: datetime
+) -> None:
+    instances = await store.lock(connection, rule.name, changed)
+    late = {i.subject for i in instances if _needs_history(i, changed[i.subject])}
+    samples = await store.load_samples(connection, late)
+    fresh = [(account, day) for account, days in changed.items() if account not in late for day in days]
+    samples |= await store.load_samples(connection, (), fresh)
+    stored = await store.load_episodes(connection, rule.name, changed)
+    evaluated = []
+    for found in instances:
+        after, outcome = _fold(rule, found, samples[found.subject], whole=found.subject in late)
+        changes = reconcile(stored.get(found.subject, []), outcome, now)
+        if changes:
+            history = (await store.load_samples(connection, [found.subject]))[found.subject]
+            await _write(connection, rule, _account(history), changes, routes, now)
+        if after.checkpoint.day is not None and after.checkpoint != found.checkpoint:
+            await store.drop_samples(connection, found.subject, after.checkpoint.day)
+        evaluated.append((after, outcome.wake_at))
+    await store.save_instances(connection, evaluated)
+
+
+async def _evaluate_trials(
+    connection: AsyncConnection, rule: Rule, instances: Sequence[Instance], routes: Routes, now: datetime
+) -> None:
+    names = [i.subject for i in instances]
+    snapshots = await store.load_trials(connection, names)
+    stored = await store.load_episodes(connection, rule.name, names)
+    evaluated = []
+    for found in instances:
+        snapshot, known = snapshots[found.subject], stored.get(found.subject, [])
+        began_as = next((e.values.get("complexity") for e in known if e.is_open), None)
+        outcome = outcome_of_trial(snapshot, found.state, began_as, now)
+        await _write(connection, rule, _trial(snapshot), reconcile(known, outcome, now), routes, now)
+        evaluated.append((replace(found, state=outcome.state), outcome.wake_at))
+    await store.save_instances(connection, evaluated)
+
+
+def _needs_history(found: Instance, days: Collection[date]) -> bool:
+    """A late day, or once a week to move the checkpoint; else the fold goes on from where it stands."""
+    newest = found.state.day
+    return newest is not None and (min(days) <= newest or max(days).toordinal() % 7 == 0)
+
+
+def _fold(rule: Rule, found: Instance, samples: Sequence[AccountSnapshot], *, whole: bool) -> tuple[Instance, Outcome]:
+    judged = [Judged(s.kpis.as_of, closed_at(s.kpis.as_of, s.kpis.time_zone), judge_adoption(s)) for s in samples]
+    checkpoint = found.checkpoint
+    if whole:
+        judged = [j for j in judged if checkpoint.day is None or j.day > checkpoint.day]
+        state, spans = fold(checkpoint, judged, rule)
+        checkpoint = move_checkpoint(checkpoint, judged, rule)
+    else:
+        state, spans = fold(found.state, judged, rule)
+    return replace(found, state=state, checkpoint=checkpoint), Outcome(state, spans)
+
+
+def _account(history: Sequence[AccountSnapshot]) -> Subject:
+    newest = history[-1]
+    shown = next((s for s in reversed(history) if s.kpis.adoption.value is not None), newest)
+    people = tuple(people_of_account(newest.owner, newest.deputy))
+    values = wording.values_of_account(shown, [s.kpis.adoption.value for s in history])
+    return Subject(newest.account, newest.account, newest.region, newest.owner, people, values)
+
+
+def _trial(snapshot: TrialSnapshot) -> Subject:
+    trial = snapshot.trial
+    people = tuple(people_of_trial(trial.engineer, snapshot.owner))
+    values = wording.values_of_trial(snapshot)
+    return Subject(trial.opportunity, trial.account, snapshot.region, trial.engineer or snapshot.owner, people, values)
+
+
+async def _write(
+    connection: AsyncConnection, rule: Rule, about: Subject, changes: Sequence[Change], routes: Routes, now: datetime
+) -> None:
+    """Episodes, events and notices of one instance. What has already ended when it is found is told to nobody."""
+    for _, group in groupby(changes, lambda change: change.number):
+        told = [(change, _data(rule, about, change, now)) for change in group]
+        last, snapshot = told[-1]
+        await _save_episode(connection, snapshot, last)  # at once as it ends: a later one may be open beside it
+        for change, data in told:
+            subject = subjects.alert(change.kind, data.region, data.severity, rule.name, about.id)
+            event = await outbox.add_event(connection, change.kind, subject, data)
+            if change.ended_at is not None:
+                await outbox.end_notices(connection, data.episode, event, now)
+            elif change.kind == "firing" and last.ended_at is None:
+                found = recipients(about.people, routes.serves, routes.default)
+                await outbox.add_triggers(connection, data.episode, event, found, routes, now)
+
+
+def _data(rule: Rule, about: Subject, change: Change, now: datetime) -> AlertData:
+    return AlertData(
+        episode=episode_id(rule.name, about.id, change.number),
+        number=change.number,
+        rule=rule.name,
+        subject_kind=rule.subject_kind,
+        subject=about.id,
+        account=about.account,
+        region=about.region,
+        severity=rule.severity,
+        state=change.state,
+        reason=change.reason,
+        since=change.since,
+        fired_at=change.fired_at,
+        detected_at=now,
+        owner=about.owner,
+        summary=wording.summary(rule.name, about.id, about.values, change.state, change.reason),
+        next_step=wording.NEXT_STEPS[rule.name],
+        values=about.values | {"people": [[person.name, person.role] for person in about.people]},
+    )
+
+
+async def _save_episode(connection: AsyncConnection, data: AlertData, change: Change) -> None:
+    moved = {
+        "state": change.state,
+        "reason": change.reason,
+        "since": change.since,
+        "fired_at": change.fired_at,
+        "ended_at": change.ended_at,
+        "data": data.model_dump(mode="json"),
+    }
+    first = moved | {
+        "id": data.episode,
+        "rule": data.rule,
+        "subject": data.subject,
+        "number": data.number,
+        "detected_at": data.detected_at,
+    }
+    statement = upsert(episode).values(first)
+    await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=moved))

@@ -1,0 +1,91 @@
+"""The shipped rules as data, and what one snapshot says about each. Pure: time is an argument, nothing is read."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from uptake.messages.alerts import Severity
+from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
+
+RAMP_DAYS = 30  # until then the 30-day window still holds days before production
+SETTLE = timedelta(hours=2)  # a day closes this long after its local midnight
+
+VerdictKind = Literal["breach", "band", "clear", "nodata", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one sample says. `nodata` freezes the alert, `gone` means that the rule no longer applies to the subject."""
+
+    kind: VerdictKind
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`hold` breaching samples in a row fire, `keep` clear samples in a row resolve; unknown days count for neither."""
+
+    name: str
+    subject_kind: Literal["account", "trial"]
+    severity: Severity
+    hold: int
+    keep: int
+
+
+ADOPTION_BELOW_TARGET = Rule("adoption-below-target", "account", "warning", hold=3, keep=3)
+TRIAL_BREACHED = Rule("trial-breached", "trial", "warning", hold=1, keep=1)
+RULES = {rule.name: rule for rule in (ADOPTION_BELOW_TARGET, TRIAL_BREACHED)}
+
+
+def judge_adoption(snapshot: AccountSnapshot) -> Verdict:
+    """One closed day against the adoption target. `on_target` is metrics' exact comparison; it is not repeated here."""
+    kpis, adoption = snapshot.kpis, snapshot.kpis.adoption
+    if _churned(snapshot):
+        return Verdict("gone", "churned")
+    if kpis.partial:
+        return Verdict("nodata", "partial")
+    if kpis.data_health != "fresh":
+        return Verdict("nodata", "stale" if kpis.data_health == "stale" else "no_telemetry")
+    if adoption.status == "not_started":
+        return Verdict("gone", "date_corrected")  # only a corrected date takes a customer back before day 0
+    if adoption.status == "ramping" or (adoption.n is not None and adoption.n < RAMP_DAYS):
+        return Verdict("gone", "date_corrected")  # n only ever grows: an open alert here means a new date
+    if adoption.status == "unknown" or adoption.on_target is None:
+        return Verdict("nodata", adoption.reason or "unknown")
+    if snapshot.seat_grace_until is not None and kpis.as_of <= snapshot.seat_grace_until:
+        return Verdict("nodata", "seat_grace")
+    return Verdict("clear", "on_target") if adoption.on_target else Verdict("breach", "off_target")
+
+
+def judge_trial(snapshot: TrialSnapshot, now: datetime) -> Verdict:
+    """A trial against its limit at `now`: only the clock moves, so no message announces the breach."""
+    limit = trial_limit(snapshot)
+    if snapshot.trial.state == "stopped":
+        return Verdict("clear", "trial_stopped")
+    if limit is None:
+        return Verdict("nodata", "paused")
+    return Verdict("breach", "over_target") if now >= limit else Verdict("gone", "within_target")
+
+
+def trial_limit(snapshot: TrialSnapshot) -> datetime | None:
+    """The instant at which the trial is over its target: the start of that day in the vendor's zone."""
+    if snapshot.trial.state == "stopped" or snapshot.breached_on is None:
+        return None
+    return start_of(snapshot.breached_on, snapshot.vendor_zone)
+
+
+def closed_at(day: date, zone: str) -> datetime:
+    """When the local day became a closed day."""
+    return start_of(day + timedelta(days=1), zone) + SETTLE
+
+
+def start_of(day: date, zone: str) -> datetime:
+    """The first instant of a local day, in UTC; where midnight does not exist, the instant after the gap."""
+    return datetime.combine(day, time.min, ZoneInfo(zone)).astimezone(UTC)
+
+
+def _churned(snapshot: AccountSnapshot) -> bool:
+    if snapshot.churned_at is None:
+        return False
+    return snapshot.churned_at.astimezone(ZoneInfo(snapshot.kpis.time_zone)).date() <= snapshot.kpis.as_of

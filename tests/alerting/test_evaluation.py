@@ -1,0 +1,251 @@
+"""Evaluation against a real PostgreSQL: snapshots and ticks in any order, twice, from two replicas, give one state."""
+
+import asyncio
+import random
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from uptake_alerting import evaluation, listing, ticker
+from uptake_alerting.routes import Routes, RoutesFile, parse
+from uptake_alerting.tables import alert_event, delivery, instance, sample
+
+ROUTES = parse(
+    """
+    channels:
+      ops: {type: webhook, url: "http://127.0.0.1:9/"}
+      team: {type: slack, url: "http://x/", serves: [ce-1]}
+    default: [ops]
+    """
+)
+START = date(2026, 4, 1)
+NOW = datetime(2026, 5, 8, 3, tzinfo=UTC)
+
+
+@pytest.fixture
+def take(engine):
+    async def run(*snapshots, routes=ROUTES, now=NOW):
+        async with engine.begin() as connection:
+            await evaluation.take(connection, snapshots, routes, now)
+
+    return run
+
+
+@pytest.fixture
+def alerts(engine):
+    async def run():
+        async with engine.connect() as connection:
+            found = await listing.alerts(connection, None, 100)
+            return [await listing.alert(connection, one.id) for one in found]
+
+    return run
+
+
+@pytest.fixture
+def history(account_day):
+    """Closed days as text: B off target, C on target, ? stale, R ramping, X churned, _ no sample."""
+    words = {
+        "B": {"mau": 24},
+        "C": {"mau": 60},
+        "?": {"data_health": "stale"},
+        "R": {"n": 3},
+        "X": {"churned_at": "2020-01-01T00:00:00Z"},
+    }
+
+    def make(text, start=START, **other):
+        return [
+            account_day(start + timedelta(days=i), **words[letter] | other)
+            for i, letter in enumerate(text)
+            if letter != "_"
+        ]
+
+    return make
+
+
+async def test_three_closed_days_off_target_open_an_episode_and_tell_the_owners_channel(take, alerts, history):
+    await take(*history("BB"))
+    assert await alerts() == []
+    await take(*history("BBB"))
+    (alert,) = await alerts()
+    assert (alert.rule, alert.subject, alert.state, alert.severity) == (
+        "adoption-below-target",
+        "acme",
+        "firing",
+        "warning",
+    )
+    assert alert.since == START
+    assert alert.fired_at == datetime(2026, 4, 4, 2, tzinfo=UTC)
+    assert alert.detected_at == NOW
+    assert alert.owner == "ce-1"
+    assert alert.summary == "Acme Corp is below its adoption target: 24 % (24/100 seats), target 50 %"
+    assert (alert.values["adoption"]["num"], alert.values["adoption"]["den"], alert.values["n"]) == (24, 100, 200)
+    assert alert.values["last"] == [0.24] * 3
+    assert [(d.channel, d.kind, d.status) for d in alert.deliveries] == [("team", "trigger", "pending")]
+    assert alert.why == ["team: this channel serves ce-1, who owns the account"]
+    assert [(t.kind, t.reason) for t in alert.transitions] == [("firing", "firing")]
+    assert not alert.undeliverable
+
+
+@pytest.mark.parametrize(
+    ("series", "states"),
+    [
+        ("BBBCCC", ["resolved on_target"]),
+        ("BBBCC", ["recovering recovering"]),
+        ("BBB???", ["firing firing"]),
+        ("BB_B", ["firing firing"]),
+        ("RRRRBB", []),
+        ("RRRRBBB", ["firing firing"]),
+        ("BBBX", ["closed churned"]),
+        ("BBBR", ["closed date_corrected"]),
+        ("BBBCCCBBB", ["firing firing", "resolved on_target"]),
+    ],
+)
+@pytest.mark.parametrize("how", ["at once", "day by day", "backwards", "twice and shuffled"])
+async def test_how_a_series_arrives_does_not_matter(take, alerts, history, series, states, how):
+    days = history(series)
+    if how == "at once":
+        await take(*days)
+    else:
+        if how == "backwards":
+            days.reverse()
+        elif how == "twice and shuffled":
+            days = random.Random(7).sample(days * 2, len(days) * 2)
+        for day in days:
+            await take(day)
+    found = [a for a in await alerts() if a.reason != "data_revised"]  # told too early, then taken back
+    assert [f"{a.state} {a.reason}" for a in found] == states
+
+
+async def test_a_late_revision_takes_a_firing_back_and_says_so(take, alerts, history, account_day):
+    await take(*history("BBB"))
+    await take(account_day(START + timedelta(days=1), mau=55, revision=2))
+    (alert,) = await alerts()
+    assert (alert.state, alert.reason) == ("closed", "data_revised")
+    assert alert.summary == "Acme Corp: late data show that the condition did not hold"
+
+
+async def test_an_older_revision_changes_nothing(take, alerts, history, account_day):
+    await take(*history("BBB", revision=5))
+    await take(account_day(START + timedelta(days=1), mau=55, revision=4))
+    assert [a.state for a in await alerts()] == ["firing"]
+
+
+async def test_the_same_snapshots_again_change_no_row(take, engine, history):
+    await take(*history("BBBCCCBBB"))
+    before = await _rows(engine)
+    await take(*history("BBBCCCBBB"))
+    assert await _rows(engine) == before
+
+
+async def _rows(engine):
+    async with engine.connect() as connection:
+        return [
+            (await connection.execute(select(table).order_by(*table.primary_key.columns))).all()
+            for table in (instance, sample, alert_event, delivery)
+        ]
+
+
+async def test_what_is_over_when_it_is_found_is_on_record_and_told_to_nobody(take, alerts, history):
+    await take(*history("BBBCCC"))
+    (alert,) = await alerts()
+    assert alert.deliveries == []
+    assert [t.kind for t in alert.transitions] == ["firing", "resolved"]
+    assert alert.resolved_at == datetime(2026, 4, 7, 2, tzinfo=UTC)
+
+
+async def test_old_samples_go_and_the_alert_stays(take, alerts, engine, history):
+    for day in history("BBB" + "?" * 60):
+        await take(day)
+    (alert,) = await alerts()
+    assert (alert.state, alert.since) == ("firing", START)
+    async with engine.connect() as connection:
+        assert await connection.scalar(select(func.count()).select_from(sample)) <= 48
+    await take(*history("CCC", start=START + timedelta(days=63)))
+    assert [a.state for a in await alerts()] == ["resolved"]
+
+
+async def test_a_sample_older_than_the_checkpoint_changes_nothing(take, alerts, history, account_day):
+    for day in history("BBB" + "?" * 60):
+        await take(day)
+    await take(account_day(START, mau=60, revision=9))
+    assert [a.state for a in await alerts()] == ["firing"]
+
+
+async def test_accounts_do_not_mix(take, alerts, history):
+    await take(*history("BBB"), *history("CCC", account="other"), *history("BB", account="third"))
+    assert [a.subject for a in await alerts()] == ["acme"]
+
+
+async def test_two_replicas_that_evaluate_at_once_tell_it_once(engine, alerts, history):
+    days = history("BBB")
+
+    async def replica():
+        async with engine.begin() as connection:
+            await evaluation.take(connection, days, ROUTES, NOW)
+
+    await asyncio.gather(*(replica() for _ in range(6)))
+    (alert,) = await alerts()
+    assert len(alert.deliveries) == len(alert.transitions) == 1
+
+
+TRIAL_OVER = datetime(2026, 2, 23, 23, tzinfo=UTC)
+
+
+async def test_a_trial_runs_over_without_any_message(take, alerts, engine, trial):
+    await take(trial(), now=datetime(2026, 2, 3, tzinfo=UTC))
+    routes = RoutesFile(None, _routes=ROUTES)
+    await ticker.tick(engine, routes, TRIAL_OVER - timedelta(seconds=1))
+    assert await alerts() == []
+    await ticker.tick(engine, routes, TRIAL_OVER + timedelta(hours=5))
+    (alert,) = await alerts()
+    assert (alert.rule, alert.subject, alert.account, alert.state) == ("trial-breached", "o1", "acme", "firing")
+    assert (alert.since, alert.fired_at) == (date(2026, 2, 24), TRIAL_OVER)
+    assert alert.detected_at == TRIAL_OVER + timedelta(hours=5)
+    assert alert.summary == "Trial o1 of Acme Corp runs past its 21 days"
+    assert alert.why == ["team: this channel serves ce-1, who owns the account of the trial"]
+
+
+async def test_two_replicas_that_tick_at_once_tell_it_once(take, alerts, engine, trial):
+    await take(*(trial(opportunity=f"o{i}") for i in range(20)), now=datetime(2026, 2, 3, tzinfo=UTC))
+    routes = RoutesFile(None, _routes=ROUTES)
+    await asyncio.gather(*(ticker.tick(engine, routes, TRIAL_OVER) for _ in range(5)))
+    found = await alerts()
+    assert len(found) == 20
+    assert all(len(a.deliveries) == len(a.transitions) == 1 for a in found)
+
+
+@pytest.mark.parametrize(
+    ("what", "state"),
+    [
+        ({"state": "stopped", "breached_on": None, "cycle_days": 25}, "resolved trial_stopped"),
+        ({"complexity": "complex", "target_days": 30, "breached_on": date(2026, 3, 5)}, "closed reclassified"),
+        ({"breached_on": None, "flags": ["paused"]}, "firing firing"),
+    ],
+)
+async def test_how_the_alert_of_a_trial_ends(take, alerts, trial, what, state):
+    await take(trial(), now=TRIAL_OVER)
+    await take(trial(revision=2, **what), now=TRIAL_OVER + timedelta(days=1))
+    assert [f"{a.state} {a.reason}" for a in await alerts()] == [state]
+
+
+async def test_a_reclassified_trial_is_looked_at_again_at_its_new_limit(take, alerts, engine, trial):
+    await take(trial(), now=TRIAL_OVER)
+    await take(trial(revision=2, complexity="complex", target_days=30, breached_on=date(2026, 3, 5)), now=TRIAL_OVER)
+    await ticker.tick(engine, RoutesFile(None, _routes=ROUTES), datetime(2026, 3, 5, tzinfo=UTC))
+    assert [(a.number, a.state) for a in await alerts()] == [(2, "firing"), (1, "closed")]
+
+
+async def test_an_alert_without_any_channel_is_open_and_undeliverable_until_one_appears(take, alerts, engine, history):
+    await take(*history("BBB"), routes=Routes())
+    (alert,) = await alerts()
+    assert alert.undeliverable
+    assert alert.deliveries == []
+    await ticker.tick(engine, RoutesFile(None), NOW)
+    assert (await alerts())[0].undeliverable
+    for _ in range(2):
+        await ticker.tick(engine, RoutesFile(None, _routes=ROUTES), NOW)
+    (alert,) = await alerts()
+    assert not alert.undeliverable
+    assert [(d.channel, d.kind) for d in alert.deliveries] == [("team", "trigger")]
+    assert alert.since == START
