@@ -1,0 +1,317 @@
+"""One event's whole way, as a user goes it: `uptake up`, events by HTTP and NATS, numbers, an alert at a person's door.
+
+Everything is real: the supervisor, nats-server, PostgreSQL, the three services, the CLI. Everything is said twice.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import nats
+import pytest
+
+UPTAKE = Path(sysconfig.get_path("scripts")) / "uptake"
+SECRET = "only this test knows"
+TODAY = datetime.now(UTC).date()
+ACCOUNT = "acme/eu €"  # a name that every layer has to quote
+
+Event = dict[str, Any]
+
+
+class Receiver:
+    """A person's channel: a webhook that keeps what it got, and refuses what alerting did not sign."""
+
+    def __init__(self) -> None:
+        self.notices: list[dict[str, Any]] = []
+        self.forged = 0
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                parts = dict(part.split("=", 1) for part in self.headers["Uptake-Signature"].split(","))
+                signed = hmac.new(SECRET.encode(), f"{parts['t']}.".encode() + body, hashlib.sha256).hexdigest()
+                if hmac.compare_digest(signed, parts["v1"]):
+                    receiver.notices.append({"key": self.headers["Idempotency-Key"], **json.loads(body)})
+                else:
+                    receiver.forged += 1
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Uptake:
+    """A running instance and its command line."""
+
+    def __init__(self, data: Path, port: int) -> None:
+        self.data, self.port = data, port
+        with (data / "up.log").open("w") as log:
+            command = [str(UPTAKE), "up", "--data", str(data), "--port", str(port)]
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        until(lambda: (data / "instance.json").exists() or self.process.poll() is not None, 90)
+        assert self.process.poll() is None, (data / "up.log").read_text()
+
+    def url(self, offset: int, path: str) -> str:
+        return f"http://127.0.0.1:{self.port + offset}{path}"
+
+    def get(self, offset: int, path: str, **params: str) -> Any:
+        answer = httpx2.get(self.url(offset, path), params=params, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def post(self, events: list[Event]) -> dict[str, Any]:
+        key = (self.data / "producer.key").read_text().strip()
+        answer = httpx2.post(
+            self.url(1, "/v1/events"), json=events, headers={"Authorization": f"Bearer {key}"}, timeout=30
+        )
+        assert answer.status_code == 202, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def cli(self, *arguments: str) -> Any:
+        command = [str(UPTAKE), "--data", str(self.data), *arguments, "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+def until(holds: Callable[[], bool], patience_s: float = 60) -> None:
+    deadline = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def uptake(tmp_path: Path, receiver: Receiver, free_port: Callable[[], int]) -> Iterator[Uptake]:
+    data = tmp_path / "with a blank"
+    (data / "config").mkdir(parents=True)
+    (data / "config" / "routes.yml").write_text(
+        json.dumps(
+            {
+                "channels": {
+                    "ce-1": {
+                        "type": "webhook",
+                        "url": receiver.url,
+                        "secret": SECRET,
+                        "allow_private": True,
+                        "serves": ["ce-1"],
+                    }
+                },
+                "default": [],
+            }
+        )
+    )
+    running = Uptake(data, free_port())
+    yield running
+    if running.process.poll() is None:
+        running.process.kill()
+        running.process.wait()
+
+
+def at(day: date, hour: int = 9) -> str:
+    return f"{day}T{hour:02}:00:00Z"
+
+
+def ago(days: int) -> date:
+    return TODAY - timedelta(days)
+
+
+def facts() -> list[Event]:
+    """An account half a year in production with 40 seats, and a trial of 25 days: both over their limits."""
+    return [
+        {
+            "id": "f1",
+            "type": "account.updated",
+            "occurred_at": at(ago(140)),
+            "account": ACCOUNT,
+            "time_zone": "UTC",
+            "owner": "ce-1",
+            "production_date": str(ago(129)),
+        },
+        {
+            "id": "f2",
+            "type": "license.issued",
+            "occurred_at": at(ago(140)),
+            "account": ACCOUNT,
+            "license": "l1",
+            "seats": 40,
+        },
+        {
+            "id": "f3",
+            "type": "opportunity.stage_changed",
+            "occurred_at": at(ago(25)),
+            "opportunity": "o1",
+            "account": "prospect",
+            "stage": 4,
+            "engineer": "ce-1",
+        },
+    ]
+
+
+def usage() -> list[Event]:
+    """Six people for 34 days, of whom two come daily, and three who come today only."""
+    daily = [(user, ago(back)) for user in ("ada", "bob") for back in range(34)]
+    weekly = [(user, ago(back)) for user in ("cy", "dee", "eve", "fay") for back in range(0, 34, 7)]
+    new = [(user, TODAY) for user in ("gil", "hal", "ivy")]
+    return [
+        {
+            "id": f"u-{user}-{day}",
+            "type": "usage",
+            "occurred_at": at(day, 0),
+            "account": ACCOUNT,
+            "user": user,
+            "feature": "search",
+        }
+        for user, day in daily + weekly + new
+    ]
+
+
+def expected(events: list[Event], day: date) -> dict[str, int]:
+    """The independent recount: plain sets."""
+    of_day: dict[date, set[str]] = {}
+    for event in events:
+        of_day.setdefault(date.fromisoformat(event["occurred_at"][:10]), set()).add(event["user"])
+
+    def window(days: int) -> list[set[str]]:
+        return [of_day.get(day - timedelta(back), set()) for back in range(days)]
+
+    counts = {name: len(set().union(*window(days))) for name, days in (("dau", 1), ("wau", 7), ("mau", 30))}
+    return counts | {"user_days": sum(map(len, window(28)))}
+
+
+async def publish(uptake: Uptake, events: list[Event]) -> None:
+    """The other door: the same envelopes on NATS."""
+    client = await nats.connect(f"nats://127.0.0.1:{uptake.port + 4}")
+    for event in events:
+        await client.jetstream().publish("raw.v1.story.usage", json.dumps(event).encode())
+    await client.close()
+
+
+def kpis(uptake: Uptake, day: date) -> Any:
+    return uptake.cli("kpis", ACCOUNT, "--as-of", str(day))
+
+
+async def test_one_events_whole_way(uptake: Uptake, receiver: Receiver) -> None:
+    events = usage()
+    assert uptake.post(facts())["accepted"] == 3
+    assert uptake.post(events[:60])["accepted"] == 60
+    await publish(uptake, events[60:])
+    until(lambda: kpis(uptake, TODAY)["mau"] == expected(events, TODAY)["mau"])
+
+    # Everything again, by the other door: facts are duplicates for ever, usage is a set.
+    assert {result["status"] for result in uptake.post(facts())["results"]} == {"duplicate"}
+    conflicting = {**facts()[1], "seats": 7}
+    assert uptake.post([conflicting])["results"][0]["status"] == "conflict"
+    uptake.post(events[60:])
+    await publish(uptake, events[:60])
+
+    # The two notices arrive at the owner's door, signed, once.
+    until(lambda: len(receiver.notices) >= 2)
+    yesterday = ago(1)
+    for day in (TODAY, yesterday, ago(10)):
+        answer, counts = kpis(uptake, day), expected(events, day)
+        assert [answer[name] for name in ("dau", "wau", "mau")] == [counts[name] for name in ("dau", "wau", "mau")]
+        assert (answer["usage"]["num"], answer["usage"]["den"]) == (counts["user_days"], 28 * counts["mau"])
+        assert (answer["adoption"]["num"], answer["adoption"]["den"]) == (counts["mau"], 40)
+        users = uptake.cli("users", ACCOUNT, "--as-of", str(day), "--window", "mau")["users"]
+        assert len(users) == counts["mau"]
+    assert kpis(uptake, yesterday)["adoption"]["status"] == "off_target"
+
+    check_one_number_everywhere(uptake)
+    check_notices(uptake, receiver)
+    await asyncio.sleep(2)  # a second notice of the same thing would come now
+    assert len(receiver.notices) == 2
+    assert uptake.stop() == 0
+    assert still_running(uptake) == []
+
+
+def check_one_number_everywhere(uptake: Uptake) -> None:
+    """CLI, API and Prometheus say the same of the account's today."""
+    path = f"/api/v1/accounts/{ACCOUNT.replace('/', '%2F')}/kpis"
+    answer = uptake.get(2, path)
+    assert answer == uptake.cli("kpis", ACCOUNT)
+    (line,) = [line for line in uptake.get(2, "/api/v1/accounts") if line["account"] == ACCOUNT]
+    assert line["kpis"] == answer
+    gauges = {
+        "dau": answer["dau"],
+        "wau": answer["wau"],
+        "mau": answer["mau"],
+        "seats": 40,
+        "adoption_ratio": answer["adoption"]["value"],
+        "adoption_target_ratio": answer["adoption"]["target"],
+        "usage_ratio": answer["usage"]["value"],
+    }
+
+    def exported() -> dict[str, float]:
+        text = httpx2.get(uptake.url(2, "/metrics"), timeout=30).text
+        found = re.findall(rf'^uptake_account_(\w+)\{{account="{re.escape(ACCOUNT)}"\}} (\S+)$', text, re.MULTILINE)
+        return {name: float(value) for name, value in found}
+
+    until(lambda: exported() == gauges, 10)
+    # Nothing is known of an account that never sent anything: absent, not 0.
+    text = httpx2.get(uptake.url(2, "/metrics"), timeout=30).text
+    assert 'uptake_account_mau{account="prospect"}' not in text
+
+
+def check_notices(uptake: Uptake, receiver: Receiver) -> None:
+    assert receiver.forged == 0
+    assert Counter(notice["alert"]["rule"] for notice in receiver.notices) == {
+        "adoption-below-target": 1,
+        "trial-breached": 1,
+    }
+    assert len({notice["key"] for notice in receiver.notices}) == 2
+    alerts = {alert["rule"]: alert for alert in uptake.cli("alerts", "list", "--state", "firing")}
+    assert {rule: alert["subject"] for rule, alert in alerts.items()} == {
+        "adoption-below-target": ACCOUNT,
+        "trial-breached": "o1",
+    }
+    assert alerts["trial-breached"]["since"] == str(ago(25 - 22))  # 21 days are within the target, the 22nd is not
+
+
+def still_running(uptake: Uptake) -> list[str]:
+    """Processes that name the instance's folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(uptake.data) in command and int(process.name) != os.getpid():
+                found.append(command)
+    return found if sys.platform == "linux" else []
