@@ -6,6 +6,7 @@ It takes only what alerting signed, so that a line here proves that delivery and
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections import deque
 from http import HTTPStatus
@@ -34,10 +35,11 @@ default: [inbox]
 
 
 def write_routes(config: Path, port: int, secret_file: Path) -> None:
-    """Routes that lead here, unless there are routes already: those are the user's."""
-    file = config / "routes.yml"
-    if not file.exists():
-        file.write_text(_ROUTES.format(port=port, secret=json.dumps(str(secret_file))))  # JSON is YAML, well quoted
+    """Routes that lead here, unless somebody wrote others; our own follow a change of port."""
+    file, secret = config / "routes.yml", json.dumps(str(secret_file))  # JSON is YAML, well quoted
+    ours = re.escape(_ROUTES.format(port="PORT", secret=secret)).replace("PORT", "[0-9]+")
+    if not file.exists() or re.fullmatch(ours, file.read_text()):
+        file.write_text(_ROUTES.format(port=port, secret=secret))
 
 
 def problem(signature: str | None, key: bytes, body: bytes, now_s: float) -> str | None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+_INBOX = 9
 _LAST_SERVERS_S = 15  # how long the broker and the database of a killed parent may take to end
 
 
@@ -28,7 +29,8 @@ class Instance:
     @property
     def ports(self) -> dict[str, int]:
         names = ("console", "ingestion", "metrics", "alerting", "nats", "postgres")
-        return {name: self.port + offset for offset, name in enumerate(names)}
+        ports = {name: self.port + offset for offset, name in enumerate(names)}
+        return {**ports, "inbox": self.port + _INBOX}  # those between are for further replicas
 
     @property
     def urls(self) -> dict[str, str]:

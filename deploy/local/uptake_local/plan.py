@@ -2,13 +2,14 @@
 
 import asyncio
 import re
+import sys
 import sysconfig
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from uptake_local import broker, credentials, database, roles
+from uptake_local import broker, credentials, database, inbox, roles
 from uptake_local.instance import Instance
 from uptake_local.program import Program
 from uptake_local.supervisor import Child, Supervisor
@@ -24,7 +25,9 @@ _POSTGRES_TROUBLE = re.compile(r"(WARNING|ERROR|FATAL|PANIC):  (?!the database s
 
 async def start(instance: Instance, supervisor: Supervisor, lock: int) -> None:
     """Everything up and ready, or StartFailed."""
+    inbox.write_routes(instance.config, instance.ports["inbox"], _inbox_key(instance))
     await start_servers(instance, supervisor, lock)
+    await supervisor.start(_inbox(instance))
     await asyncio.gather(*(supervisor.run(job) for job in _jobs(instance)))
     await asyncio.gather(*(supervisor.start(_service(instance, name)) for name in _SERVICES))
 
@@ -53,6 +56,18 @@ def _postgres(instance: Instance, lock: int) -> Child:
     return Child(program, lambda: database.is_ready(port), _POSTGRES_TROUBLE)
 
 
+def _inbox(instance: Instance) -> Child:
+    port = instance.ports["inbox"]
+    argv = (sys.executable, "-m", "uptake_local.inbox", "--port", str(port), "--secret-file", str(_inbox_key(instance)))
+    return Child(Program("inbox", argv), _answers(f"http://127.0.0.1:{port}/hook"))
+
+
+def _inbox_key(instance: Instance) -> Path:
+    """The file of the secret that alerting signs with when it notifies this machine's inbox."""
+    _secret(instance, "inbox")
+    return instance.secrets / "inbox"
+
+
 def _jobs(instance: Instance) -> list[Program]:
     provision = Program("provision", _installed("uptake-provision"), _environment(instance, "provisioner"))
     migrations = [
@@ -78,6 +93,7 @@ def _environment(instance: Instance, role: str) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",  # a line of log is of use when it is written
         "UPTAKE_NATS_URL": instance.urls["nats"],
         "UPTAKE_NATS_USER": role,
+        "UPTAKE_NATS_PASSWORD": "",  # one that the user's shell exports is for another broker
         "UPTAKE_NATS_PASSWORD_FILE": str(instance.secrets / f"nats-{role}"),
         "UPTAKE_CONFIG_DIR": str(instance.config),
     }
@@ -86,7 +102,7 @@ def _environment(instance: Instance, role: str) -> dict[str, str]:
     if role in _WITH_DATABASE:
         url = database.url(instance.ports["postgres"], _secret(instance, f"database-{role}"), _DATABASE, role)
         file = credentials.write(instance.secrets / f"database-url-{role}", url + "\n")
-        environment["UPTAKE_DATABASE_URL_FILE"] = str(file)
+        environment |= {"UPTAKE_DATABASE_URL": "", "UPTAKE_DATABASE_URL_FILE": str(file)}
     if role == "ingestion":
         environment["UPTAKE_PRODUCER_KEYS_FILE"] = str(credentials.producer_keys_file(instance))
     return environment
