@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, get_args
 
 import msgspec
@@ -28,6 +28,7 @@ REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 MAX_EVENT_BYTES = 16 * 1024
 OLDEST = timedelta(days=35)
 FURTHEST_AHEAD = timedelta(minutes=5)
+_FIRST_INSTANT = datetime(1970, 1, 2, tzinfo=UTC)  # no zone is on a day before 1970-01-01 then
 _ONLY_LIVE = frozenset({"usage", "usage.ping"})  # business facts may be of any age
 _MAX_ID = 200
 _MAX_DETAIL = 500
@@ -78,6 +79,8 @@ def _timely(event: Event, kind: str, now: datetime, live: bool) -> Accepted | Re
     age = now - event.occurred_at
     if age < -FURTHEST_AHEAD:
         return Refused("in_future", "occurred_at: is more than 5 minutes ahead; check the sender's clock", event.id)
+    if kind in _ONLY_LIVE and event.occurred_at < _FIRST_INSTANT:
+        return Refused("too_old", "occurred_at: is before 1970-01-02, where local days begin to be counted", event.id)
     if live and kind in _ONLY_LIVE and age > OLDEST:
         return Refused("too_old", "occurred_at: is more than 35 days back; send it through an import", event.id)
     return Accepted(event)
