@@ -64,7 +64,12 @@ async def connect(
             await (on_closed or _end_process)()
 
     password = settings.nats_password.get_secret_value() if settings.nats_password else None
-    await client.connect(**_options(settings, name), closed_cb=closed, user=settings.nats_user, password=password)
+    await client.connect(
+        **_options(settings, name, lambda: client.closed_on_purpose),
+        closed_cb=closed,
+        user=settings.nats_user,
+        password=password,
+    )
     return client
 
 
@@ -80,15 +85,20 @@ def faststream_broker(settings: BrokerSettings, name: str) -> NatsBroker:
     if settings.nats_user and settings.nats_password:
         security = NatsUserPassword(settings.nats_user, settings.nats_password.get_secret_value())
     broker = _Broker(
-        **_options(settings, name),
+        **_options(settings, name, lambda: broker.stopped_on_purpose),
         closed_cb=closed,
         security=security,
+        log_level=logging.DEBUG,  # FastStream's two lines a message
         logger=logging.getLogger("faststream"),  # with None, FastStream swallows exceptions
     )
     return broker
 
 
-def _options(settings: BrokerSettings, name: str) -> dict[str, Any]:
+def _options(settings: BrokerSettings, name: str, ended: Callable[[], bool]) -> dict[str, Any]:
+    async def on_disconnected() -> None:
+        if not ended():
+            _log.warning("broker disconnected")
+
     return {
         "servers": [settings.nats_url],
         "name": name,
@@ -99,17 +109,13 @@ def _options(settings: BrokerSettings, name: str) -> dict[str, Any]:
         "max_outstanding_pings": 2,
         "pending_size": 0,  # else a publish that raised is sent later all the same
         "error_cb": _on_error,
-        "disconnected_cb": _on_disconnected,
+        "disconnected_cb": on_disconnected,
         "reconnected_cb": _on_reconnected,
     }
 
 
 async def _on_error(error: Exception) -> None:
     _log.warning("broker connection", error=str(error) or repr(error))
-
-
-async def _on_disconnected() -> None:
-    _log.warning("broker disconnected")
 
 
 async def _on_reconnected() -> None:

@@ -5,16 +5,20 @@ import contextlib
 import faulthandler
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
 from uptake.broker import Watchdog
 from uptake.settings import HttpSettings
+
+_log = structlog.get_logger()
 
 _DRAIN_S = 6  # for requests that are under way
 _END_S = 9  # then the process ends, whatever still hangs
@@ -38,6 +42,11 @@ async def serve(app: ASGIApp, settings: HttpSettings) -> None:
 
 class _Server(uvicorn.Server):
     """uvicorn, except that a signal ends it with code 0, soon, and also while the app is still starting."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            _log.info("serving", address=f"http://{self.config.host}:{self.config.port}")
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -113,6 +113,8 @@ def configure_logging(service: str, log_format: Literal["console", "json"]) -> N
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    for name in ("alembic", "faststream", "httpx2", "uvicorn"):  # what they say of a normal day fills the screen
+        logging.getLogger(name).setLevel(logging.WARNING)
     stamina.instrumentation.set_on_retry_hooks([_log_retry])
 
 

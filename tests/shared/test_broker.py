@@ -10,6 +10,7 @@ from typing import Any
 import nats.errors
 import pytest
 from nats.js.api import StreamConfig
+
 from uptake import broker
 from uptake.settings import BrokerSettings
 

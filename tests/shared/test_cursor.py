@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+
 from uptake import cursor, database
 from uptake.reader import Cursor, Fenced
 from uptake.settings import DatabaseSettings

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
 from uptake import messages
 from uptake.messages.events import BUSINESS_EVENT, EVENT_CLASSES, USAGE, Event
 from uptake.messages.facts import Fact

@@ -12,6 +12,7 @@ import nats.js.errors
 import pytest
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig
+
 from uptake import broker, streams
 from uptake.provision import ProvisioningError, provision
 from uptake.settings import BrokerSettings

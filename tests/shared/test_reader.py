@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from structlog.testing import capture_logs
+
 from uptake import broker, cursor, database
 from uptake.reader import Cursor, Entry, Fenced, Reader
 from uptake.settings import BrokerSettings, DatabaseSettings

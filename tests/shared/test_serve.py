@@ -70,7 +70,7 @@ def get(port: int) -> str:
 async def test_a_signal_ends_it_with_code_0_after_its_tasks(free_port: Callable[[], int], number: int) -> None:
     port = free_port()
     async with service(port) as process:
-        await said(process, "Uvicorn running")
+        await said(process, "serving")
         assert await asyncio.to_thread(get, port) == "ok\n"
         process.send_signal(number)
         await said(process, "work ended")
@@ -81,8 +81,8 @@ async def test_a_signal_ends_it_with_code_0_after_its_tasks(free_port: Callable[
     ("trouble", "word", "limit_s"),
     [
         ({"starting": "print('waiting', flush=True); await asyncio.sleep(3600)"}, "waiting", 3),
-        ({"stopping": "await asyncio.sleep(3600)"}, "Uvicorn running", 10),
-        ({"stopping": "time.sleep(15)"}, "Uvicorn running", 10),
+        ({"stopping": "await asyncio.sleep(3600)"}, "serving", 10),
+        ({"stopping": "time.sleep(15)"}, "serving", 10),
     ],
 )
 async def test_it_ends_in_ten_seconds_also_in_trouble(

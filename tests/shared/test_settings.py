@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+
 from uptake.settings import BrokerSettings, DatabaseSettings, HttpSettings, Settings, SettingsError
 
 URL = "postgresql+asyncpg://u:hunter2@127.0.0.1/d"

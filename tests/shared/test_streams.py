@@ -2,6 +2,7 @@
 
 import pytest
 from nats.js.api import DiscardPolicy, StorageType, StoreCompression, StreamInfo, StreamState
+
 from uptake.streams import INGESTION_CONSUMER, STREAMS, UUID_KEY, stream_uuid
 
 DAY_S = 86_400

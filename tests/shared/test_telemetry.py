@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+
 from uptake.telemetry import REGISTRY, Health, configure_logging, routes
 
 

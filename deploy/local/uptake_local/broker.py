@@ -31,7 +31,9 @@ def _configuration(folder: Path, port: int, authorization: Mapping[str, Any] | N
         "listen": f"127.0.0.1:{port}",
         "server_name": "uptake-local",
         # Without `always` a power cut loses acknowledged messages.
-        "jetstream": {"store_dir": str(folder / "store"), "sync_interval": "always"},
+        # The streams' limits are reserved in the broker's books, not on disk: by default it would grant them only where
+        # so much is free, and refuse to start the demo on a nearly full laptop.
+        "jetstream": {"store_dir": str(folder / "store"), "sync_interval": "always", "max_file_store": 64 * 2**30},
         "max_payload": MAX_PAYLOAD,
         "ping_interval": "5s",  # notice a frozen client in seconds, not in minutes
         "ping_max": 2,
