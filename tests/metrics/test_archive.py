@@ -58,6 +58,18 @@ def test_discarding_is_the_difference(rows: list[Row], data: st.DataObject) -> N
     assert 0 not in left.mask
 
 
+@given(rows=user_days, last=st.integers(-80, 210))
+def test_until_keeps_the_days_up_to_the_last(rows: list[Row], last: int) -> None:
+    kept = archive.until(fold(rows), last)
+    assert sorted(unfold(kept)) == sorted(row for row in set(rows) if row[2] <= last)
+    assert 0 not in kept.mask
+
+
+@given(rows=user_days)
+def test_the_newest_day_is_the_last_anybody_was_active_on(rows: list[Row]) -> None:
+    assert archive.newest_day(fold(rows)) == max((day for _, _, day in rows), default=0)
+
+
 @given(rows=user_days)
 def test_blocks_are_the_rows_of_each_series_and_epoch(rows: list[Row]) -> None:
     masks = fold(rows)

@@ -53,6 +53,15 @@ def test_growing_keeps_the_masks_that_have_a_day_and_drops_the_others() -> None:
     assert kept[200:].tolist() == [ABSENT] * 200
 
 
+def test_growing_in_the_middle_of_a_claim_still_answers_for_the_known() -> None:
+    table = Table(100)
+    rows = [(0, user) for user in range(400)]
+    table.mask[table.claim(*columns(rows))] = np.uint64(1)
+    more = [(1, user) for user in range(5_000)]
+    assert taken(table, table.claim(*columns(rows + more))) == rows + more
+    assert table.mask[table.find(*columns(rows))].tolist() == [1] * 400
+
+
 def test_repeats_of_one_new_pair_take_one_slot() -> None:
     table = Table()
     assert len(set(table.claim(*columns([(3, 9)] * 500)).tolist())) == 1

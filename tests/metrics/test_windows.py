@@ -109,6 +109,16 @@ class RingAndSet(RuleBasedStateMachine):
         assert sorted(rows_of(gone)) == sorted(held & self.truth)
         assert sorted(rows_of(gone.older)) == sorted(older)
         self.truth -= held
+        left = {row[:2] for row in self.truth if row[2] >= self.ring.oldest_day}
+        assert gone.first.tolist() == [row[:2] not in left for row in rows_of(gone)]
+
+    @rule(series=st.integers(0, 2), user=st.sampled_from(USERS))
+    def remove_all_of_a_user(self, series: int, user: int) -> None:
+        held = {row for row in self.truth if row[:2] == (series, user) and row[2] >= self.ring.oldest_day}
+        gone = remove(self.ring, held)
+        assert sorted(rows_of(gone)) == sorted(held)
+        assert gone.first.all()
+        self.truth -= held
 
     @rule(days=st.one_of(st.integers(1, 40), st.sampled_from([63, 64, 65, 127, 128, 129, 100_000])))
     def advance(self, days: int) -> None:
