@@ -3,7 +3,6 @@
 import gzip
 import json
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +16,7 @@ import pytest
 from uptake_local.demo import load, look_at
 
 NOW = datetime(2026, 11, 22, 13, 30, tzinfo=UTC)
-SHOWN = [{"production_date": "2026-01-01", "seats": 5}] * 24
+SHOWN = [{"production_date": "2026-01-01", "seats": 5}] * 26
 
 
 @dataclass
@@ -91,14 +90,16 @@ def site(tmp_path: Path) -> Iterator[Site]:
     server.server_close()
 
 
-async def test_old_events_are_imported_and_recent_ones_live_between_profiles_and_contracts(site: Site) -> None:
+async def test_live_events_go_before_the_import_whose_end_lets_the_licences_follow(site: Site) -> None:
     summary = await load(site, NOW)
-    doors = Counter(door for door, _ in site.by_door)
-    assert site.by_door[0] == ("", 24)  # profiles
-    assert [door for door, _ in site.by_door] == ["", *["import"] * doors["import"], *[""] * (doors[""] - 1)]
+    sent = list(site.events.values())
+    assert site.by_door[0] == ("", 26)  # profiles
+    imported = [place for place, (door, _) in enumerate(site.by_door) if door == "import"]
+    assert imported == list(range(imported[0], len(site.by_door) - 1))  # in one piece, with only the licences after it
+    assert {event["type"] for event in sent[-site.by_door[-1][1] :]}.isdisjoint({"usage"})
     assert summary.imported == sum(count for door, count in site.by_door if door == "import") > 50_000
     assert summary.live > 1_000
-    assert (summary.last_day, summary.accounts, summary.refused) == (date(2026, 11, 21), 24, 0)
+    assert (summary.last_day, summary.accounts, summary.refused) == (date(2026, 11, 21), 26, 0)
 
 
 async def test_loading_again_the_same_day_sends_no_history_and_says_duplicate(site: Site) -> None:
@@ -125,3 +126,4 @@ def test_the_lines_to_copy_name_the_folder_and_read_the_key_from_its_file(tmp_pa
     lines = look_at(site, NOW.date() - timedelta(1), NOW)
     assert all(line.startswith((f"./dev uptake --data '{folder}' ", "curl ")) for line in lines)
     assert f"$(cat '{folder}/producer.key')" in lines[-1]
+    assert '"account": "demo-initech"' in lines[-1]  # trying it out adds nobody to a real organisation

@@ -4,17 +4,18 @@ Pure: records and days in, events out, the same events for the same days. It sen
 """
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from operator import itemgetter
 from typing import Any
 
 LIVE_DAYS = 34  # whole days that are surely inside the 35 days of live events, whatever the hour
-HABIT_DAYS = 90  # how far back regular users are filled in
-HABIT_GAP_DAYS = 29  # shorter than the 30 days of MAU, so that a filled day never adds a user to any MAU
+INVENTED_DAYS = 120  # the invented accounts' activity: from so many days back until the last day
+WORKING_HOUR = 14  # UTC: daytime, hence the same day, in the zones of both
 
 Event = dict[str, Any]
+Arrival = tuple[str, Event]  # when it arrived, in the form of `occurred_at`, which sorts by time
 Record = Mapping[str, str]
 
 
@@ -23,9 +24,9 @@ class Plan:
     """The events in the order in which they are to be sent."""
 
     profiles: list[Event]  # first: time zones decide on which day an instant falls
-    history: list[Event]  # too old to be live: one import job
-    live: list[Event]
-    business: list[Event]  # last: no account is judged before its activity is known
+    live: list[Event]  # in order of arrival, like history
+    history: list[Event]  # too old to be live: one import job, whose end says that all activity is counted
+    business: list[Event]  # last: without seats no account is judged, so none is before its activity is counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,106 +45,90 @@ class _Days:
 def plan(records: Sequence[Record], cast: Mapping[str, Any], last_day: date, today: date) -> Plan:
     """Everything to send today for a demo that ends on `last_day`. `cast` is `accounts.json`."""
     days = _Days(last_day)
-    moved = _moved([*records, *_habits(records, cast["accounts"])], days)
-    moved += [event for account in cast["accounts"] if account.get("contact") for event in _contacts(account, days)]
-    moved.sort(key=lambda event: (event["occurred_at"], event["id"]))
+    activity = _moved(records, days)
+    for account in cast["accounts"]:
+        if "invented" in account:
+            activity += _invented(account, days)
+        if account.get("contact"):
+            activity += _contacts(account, days)
+    activity.sort(key=itemgetter(0))  # of what arrives at the same instant, real events keep their order
     first_live = _instant(datetime.combine(today - timedelta(LIVE_DAYS), time(), UTC))
     return Plan(
         profiles=[_profile(account, days) for account in cast["accounts"]],
-        history=[event for event in moved if event["occurred_at"] < first_live],
-        live=[event for event in moved if event["occurred_at"] >= first_live],
+        live=[event for _, event in activity if event["occurred_at"] >= first_live],
+        history=[event for _, event in activity if event["occurred_at"] < first_live],
         business=[
-            *(event for account in cast["accounts"] for event in _contract(account, days)),
+            *(event for account in cast["accounts"] for event in _licenses(account, days)),
             *(event for trial in cast["trials"] for event in _trial(trial, days)),
         ],
     )
 
 
-def _moved(records: Sequence[Record], days: _Days) -> list[Event]:
-    """All by the same whole days, so that the last one is the demo's last day; times of day stay."""
-    shift = timedelta((days.last - max(_occurred(record).date() for record in records)).days)
+def _moved(records: Sequence[Record], days: _Days) -> list[Arrival]:
+    """All by the same whole days, so that the last one is the demo's last day. Nothing else changes."""
+    shift = timedelta((days.last - max(_read(record["occurred_at"]).date() for record in records)).days)
     return [
-        days.event(
-            "usage",
-            record["id"],
-            _instant(_occurred(record) + shift),
-            account=record["account"],
-            user=record["user"],
-            feature=record["feature"],
+        (
+            _instant(_read(record["received_at"]) + shift),
+            days.event(
+                "usage",
+                record["id"],
+                _instant(_read(record["occurred_at"]) + shift),
+                **{field: record[field] for field in ("account", "user", "feature")},
+            ),
         )
         for record in records
     ]
 
 
-def _habits(records: Sequence[Record], accounts: Iterable[Mapping[str, Any]]) -> Iterator[Record]:
-    """Invented days of use between the real ones of one user: commits show only a part of the days people work.
+def _invented(account: Mapping[str, Any], days: _Days) -> Iterator[Arrival]:
+    """Days of use of an account that does not exist: each of its users works `share` percent of the weekdays.
 
-    `habit` is the percentage of the weekdays between two real days that count as days of use. Which ones is decided
-    by a hash, hence always the same. MAU stays what the real events say on every day; DAU, WAU and usage rise.
+    Which ones is decided by a hash, hence always the same. Any 28 days hold 20 weekdays, so usage comes out near
+    `share` * 20 / 28 on whatever weekday the demo is loaded.
     """
-    habits = {account["account"]: account["habit"] for account in accounts if "habit" in account}
-    end = max(_occurred(record).date() for record in records) + timedelta(1)
-    real: defaultdict[tuple[str, str], dict[date, Record]] = defaultdict(dict)
-    for record in records:
-        if record["account"] in habits:
-            real[record["account"], record["user"]].setdefault(_occurred(record).date(), record)
-    for (account, user), by_day in real.items():
-        for before, after in zip(sorted(by_day), [*sorted(by_day)[1:], end], strict=True):
-            if (after - before).days <= HABIT_GAP_DAYS:
-                for day in _weekdays_between(max(before, end - timedelta(HABIT_DAYS)), after):
-                    if _lot(user, day) < habits[account]:
-                        yield _again(by_day[before], day)
+    name, table = account["account"], account["invented"]
+    for before in range(INVENTED_DAYS):
+        day = days.last - timedelta(before)
+        for user in (f"{name}-user-{number:02}" for number in range(1, table["users"] + 1)):
+            percent, minute, feature = _drawn(f"{user} {day}", 100, 60, len(table["features"]))
+            if day.weekday() < 5 and percent < table["share"]:
+                at = _instant(datetime.combine(day, time(WORKING_HOUR, minute), UTC))
+                fields = {"account": name, "user": user, "feature": table["features"][feature]}
+                yield at, days.event("usage", f"{user}-{day}", at, **fields)
 
 
-def _weekdays_between(before: date, after: date) -> Iterator[date]:
-    for ahead in range(1, (after - before).days):
-        day = before + timedelta(ahead)
-        if day.weekday() < 5:
-            yield day
+def _drawn(lot: str, *sides: int) -> list[int]:
+    """One number from 0 up to each of `sides`, as if drawn."""
+    digest = hashlib.sha256(lot.encode()).digest()
+    return [int.from_bytes(digest[4 * i : 4 * i + 4], "big") % side for i, side in enumerate(sides)]
 
 
-def _lot(user: str, day: date) -> int:
-    """0 to 99, as if drawn."""
-    return int.from_bytes(hashlib.sha256(f"{user} {day}".encode()).digest()[:4], "big") % 100
-
-
-def _again(record: Record, day: date) -> Record:
-    occurred_at = datetime.combine(day, _occurred(record).time(), UTC)
-    return {**record, "id": f"{record['id']}-again-{day}", "occurred_at": _instant(occurred_at)}
-
-
-def _contacts(account: Mapping[str, Any], days: _Days) -> Iterator[Event]:
+def _contacts(account: Mapping[str, Any], days: _Days) -> Iterator[Arrival]:
     """A nightly job of the installation: the account is in contact, though no person was active."""
     name = account["account"]
     for before in range(LIVE_DAYS):
+        at = days.at(before, hour=2)
         fields = {"account": name, "user": "nightly-sync", "feature": f"{name}/sync", "actor": "system"}
-        yield days.event("usage", f"{name}-sync-{before}", days.at(before, hour=2), **fields)
+        yield at, days.event("usage", f"{name}-sync-{before}", at, **fields)
 
 
 def _profile(account: Mapping[str, Any], days: _Days) -> Event:
     fields = {field: account[field] for field in ("account", "name", "region", "time_zone", "owner", "segment")}
+    for field, key in (("contract_start", "contract"), ("production_date", "production")):
+        if key in account:
+            fields[field] = (days.last - timedelta(account[key])).isoformat()
+    if "churned" in account:
+        fields["churned_at"] = days.at(account["churned"])
     return days.event("account.updated", f"{account['account']}-profile", days.at(2000), telemetry="full", **fields)
 
 
-def _contract(account: Mapping[str, Any], days: _Days) -> Iterator[Event]:
-    """Licences before the production date: an account without seats is unknown, never off target."""
+def _licenses(account: Mapping[str, Any], days: _Days) -> Iterator[Event]:
     name = account["account"]
     for number, (seats, since, *environment) in enumerate(account.get("seats", []), start=1):
         fields = {"account": name, "license": f"{name}-{number}", "seats": seats, "starts_at": days.at(since, hour=0)}
         where = {"environment": environment[0]} if environment else {}
         yield days.event("license.issued", f"{name}-license-{number}", days.at(since, hour=0), **fields, **where)
-    dates = {
-        field: (days.last - timedelta(account[key])).isoformat()
-        for field, key in (("contract_start", "contract"), ("production_date", "production"))
-        if key in account
-    }
-    if dates:
-        yield days.event(
-            "account.updated", f"{name}-dates", days.at(min(account["contract"], 1999)), account=name, **dates
-        )
-    if "churned" in account:
-        at = days.at(account["churned"])
-        yield days.event("account.updated", f"{name}-churned", at, account=name, churned_at=at)
 
 
 def _trial(trial: Mapping[str, Any], days: _Days) -> Iterator[Event]:
@@ -160,8 +145,8 @@ def _trial(trial: Mapping[str, Any], days: _Days) -> Iterator[Event]:
         yield days.event("opportunity.stage_changed", f"{name}-stage-5", days.at(decided, hour=11), stage=5, **whose)
 
 
-def _occurred(record: Record) -> datetime:
-    return datetime.fromisoformat(record["occurred_at"])
+def _read(instant: str) -> datetime:
+    return datetime.fromisoformat(instant)
 
 
 def _instant(at: datetime) -> str:
