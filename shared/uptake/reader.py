@@ -8,12 +8,14 @@ of its own steps had an effect. No acknowledgements: two readers of one row are 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 import nats.errors
 import structlog
 from nats.aio.client import Client
 from pydantic import ValidationError
 
+from uptake.clock import utc_now
 from uptake.consumer import Consumer, Cursor, Entry, Hole, StreamMismatch
 from uptake.database import is_data_error, is_unavailable
 
@@ -55,6 +57,8 @@ class Reader:
         self.ready = False
         self.reason: str | None = f"{stream}: has not started reading"
         self.lag = 0
+        #: Whatever the stream took up to this instant has taken effect; null until that is known.
+        self.current_to: datetime | None = None
 
     @property
     def caught_up(self) -> bool:
@@ -95,11 +99,16 @@ class Reader:
             if self._failures == 0:  # else ready is what has worked again, not what is tried again
                 self.ready, self.reason = True, None
             while not _is_cancelled():
+                asked_at = utc_now()
                 entries = await consumer.fetch(self._max_messages, self._max_wait_s)
                 self.lag = consumer.pending + len(entries)
                 if entries:
                     cursor = await self._take(entries, cursor, uuid)
-                self.lag, self._failures = consumer.pending, 0
+                    self.current_to = entries[-1].stored_at
+                elif not consumer.pending:
+                    self.current_to = asked_at
+                self.lag = consumer.pending
+                self._failures = 0
                 self.ready, self.reason = True, None
         finally:
             await consumer.drop()

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from structlog.testing import capture_logs
 
 from uptake import broker, cursor, database
+from uptake.clock import utc_now
 from uptake.reader import Cursor, Entry, Fenced, Reader
 from uptake.settings import BrokerSettings, DatabaseSettings
 from uptake.streams import UUID_KEY
@@ -144,6 +146,20 @@ async def test_a_fresh_reader_takes_everything_once_and_in_order(client: Client,
         assert await ledger.position() == Cursor("one", 50)
         assert (reader.ready, reader.reason, reader.lag, reader.caught_up) == (True, None, 0, True)
     assert max(ledger.batches) == 8
+
+
+async def test_it_says_up_to_which_instant_everything_has_taken_effect(client: Client, ledger: Ledger) -> None:
+    async with reading(client, ledger, max_messages=1) as reader:
+        assert reader.current_to is None
+        for number in numbers(0, 5):
+            before = utc_now()
+            await publish(client, [number])
+
+            async def is_current(since: datetime = before) -> bool:
+                return reader.current_to is not None and reader.current_to > since
+
+            await until(is_current)
+            assert (await ledger.seen())[-1] == number
 
 
 async def test_a_second_life_goes_on_where_the_row_stands(client: Client, ledger: Ledger) -> None:
