@@ -1,58 +1,301 @@
-"""What the tests of metrics share: a migrated database, and counting over it without a broker."""
+"""What the tests of metrics share: a migrated database, a clock to set, builders, metrics without its broker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
+import asyncpg
 import pytest
+from nats.aio.client import Client
 from pydantic import SecretStr
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from uptake import database
-from uptake.reader import Cursor, Entry
-from uptake.settings import DatabaseSettings
+from uptake import broker, database, subjects
+from uptake.messages.facts import Fact
+from uptake.messages.usage import MAX_BATCH_EVENTS, UsageBatch
+from uptake.provision import provision
+from uptake.reader import Cursor, Entry, Reader
+from uptake.settings import BrokerSettings, DatabaseSettings
+from uptake_metrics.board import Board
 from uptake_metrics.counting import Counting
+from uptake_metrics.publishing import Publisher
+from uptake_metrics.register import Register
+from uptake_metrics.tables import metadata
+from uptake_metrics.tally import Tally
+
+Event = dict[str, Any]
+NOW = datetime(2026, 8, 25, 12, 0, tzinfo=UTC)  # the real activity ends in August 2026
+STREAM = "stream"
+
+
+class Clock:
+    """Stands still until a test moves it."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **time: float) -> None:
+        self.now += timedelta(**time)
+
+
+def _event(account: str, user: str, at: datetime | str, feature: str = "edit", **other: Any) -> Event:
+    """`at` is an instant, or its text; a plain day means noon in UTC. `other`: environment, actor, instance."""
+    if isinstance(at, str):
+        at = datetime.fromisoformat(f"{at}T12:00:00+00:00" if len(at) == 10 else at)
+    return {"account": account, "user": user, "feature": feature, "at": at, **other}
+
+
+def _batches(events: Iterable[Event], import_id: str | None = None) -> list[tuple[str, bytes]]:
+    """What ingestion makes of them: whole batches by shard, in order of arrival, as (subject, data)."""
+    of_shard: dict[int, list[Event]] = defaultdict(list)
+    for event in events:
+        of_shard[subjects.shard_of(event["account"] or event["instance"])].append(event)
+    return [
+        (subjects.usage(shard), _batch(rows[start : start + MAX_BATCH_EVENTS], import_id).model_dump_json().encode())
+        for shard, rows in of_shard.items()
+        for start in range(0, len(rows), MAX_BATCH_EVENTS)
+    ]
+
+
+def _batch(rows: Sequence[Event], import_id: str | None = None) -> UsageBatch:
+    def column(name: str, default: str | None) -> list[Any] | None:
+        return [row.get(name, default) for row in rows] if any(name in row for row in rows) else None
+
+    return UsageBatch(
+        id="batch",
+        source="demo",
+        received_at=0,
+        import_id=import_id,
+        accounts=[row["account"] for row in rows],
+        users=[row["user"] for row in rows],
+        features=[row["feature"] for row in rows],
+        instants=[(row["at"] - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) for row in rows],
+        environments=column("environment", "production"),
+        actors=column("actor", "human"),
+        instances=column("instance", None),
+    )
+
+
+def _recount(events: Iterable[Event], day: date, zone: str = "UTC") -> tuple[int, int, int]:
+    """DAU, WAU and MAU with plain sets: nothing in common with the engine."""
+    seen = {(event["user"], event["at"].astimezone(ZoneInfo(zone)).date()) for event in events}
+    return tuple(  # type: ignore[return-value]  # three windows
+        len({user for user, on in seen if day - timedelta(days=window) < on <= day}) for window in (1, 7, 30)
+    )
+
+
+class Facts:
+    """Builds business facts with ids of their own, each received a second after the last."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self, kind: str, occurred_at: datetime | str = "2026-01-01T00:00:00Z", **fields: Any) -> Fact:
+        self.made += 1
+        received_at = datetime(2026, 8, 1, tzinfo=UTC) + timedelta(seconds=self.made)
+        event = {"id": f"fact-{self.made}", "type": kind, "occurred_at": occurred_at, **fields}
+        return Fact.model_validate({"source": "crm", "received_at": received_at, "event": event})
+
+
+class Metrics:
+    """One metrics process over the test's database, fed by hand. Another one is a replica, or the next process."""
+
+    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+        self.engine, self.clock = engine, clock
+        self.rejected: list[tuple[Entry, Exception]] = []
+        self.register = Register(engine, "UTC", self._reject)
+        self.counting = Counting(engine, self.register.zone_of, clock, self._reject)
+        self.tally = Tally(engine, self.counting)
+        self.board = Board(self.counting, self.register, self.tally, clock)
+        self.publisher = Publisher(engine, self.counting, self.register, self.tally, "UTC", clock, current_to=clock)
+
+    async def _reject(self, entry: Entry, error: Exception) -> None:
+        self.rejected.append((entry, error))
+
+    async def load(self) -> None:
+        await self.register.load()
+        await self.counting.load()
+
+    async def count(self, *events: Event, import_id: str | None = None) -> None:
+        """Usage arrives, all in one checkpoint."""
+        await self.take(_batches(events, import_id))
+
+    async def take(self, batches: Sequence[tuple[str, bytes]]) -> None:
+        at = await self.counting.load()
+        entries = [Entry(at.sequence + n, *batch, self.clock()) for n, batch in enumerate(batches, 1)]
+        await self.counting.apply(entries, at, Cursor(STREAM, at.sequence + len(entries)))
+
+    async def learn(self, *facts: Fact) -> None:
+        """Facts arrive, all in one transaction."""
+        at = await self.register.load()
+        entries = [
+            Entry(at.sequence + n, "fact.v1.x.y", fact.model_dump_json(exclude_unset=True).encode(), self.clock())
+            for n, fact in enumerate(facts, 1)
+        ]
+        await self.register.apply(entries, at, Cursor(STREAM, at.sequence + len(entries)))
+
+    async def publish(self) -> None:
+        """All the chores that publish, and once more for what they left to do."""
+        await self.load()
+        await self.publisher.close_days()
+        await self.publisher.evaluate()
+        await self.publisher.evaluate()
+
+    async def counted(self, account: str, first: date, last: date) -> list[tuple[int, int, int]]:
+        """DAU, WAU and MAU of each day."""
+        days = [one.counts for one in await self.tally.days(account, first, last)]
+        return [(one.dau_30[-1], one.wau, one.mau) if one else (0, 0, 0) for one in days]
+
+    async def rows(self, query: str, **values: Any) -> list[Any]:
+        async with self.engine.connect() as connection:
+            return [tuple(row) for row in await connection.execute(text(query), values)]
+
+    async def revisions(self, subject: str) -> dict[date, int]:
+        """The newest revision of each published day."""
+        query = "SELECT day, max(revision) FROM metrics.snapshot WHERE subject = :subject GROUP BY day ORDER BY day"
+        return dict(await self.rows(query, subject=subject))
+
+
+@pytest.fixture(scope="session")
+def metrics_database(postgres_server: Any) -> str:
+    """One database with the schema of metrics; to empty it takes a twentieth of the time that a new one takes."""
+    asyncio.run(_execute(postgres_server.url, "CREATE DATABASE metrics"))
+    url = postgres_server.url_of("metrics")
+    database.migrate(DatabaseSettings(database_url=SecretStr(url)), "uptake_metrics", "metrics")
+    return url
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    settings = DatabaseSettings(database_url=SecretStr(database_url))
-    await asyncio.to_thread(database.migrate, settings, "uptake_metrics", "metrics")
-    engine = database.engine(settings)
+async def metrics_url(metrics_database: str) -> str:
+    """The database, as empty as the migration leaves it."""
+    tables = ", ".join(table.fullname for table in metadata.sorted_tables)
+    await _execute(
+        metrics_database,
+        f"TRUNCATE {tables} RESTART IDENTITY; INSERT INTO metrics.shard (shard) SELECT generate_series(0, 15)",
+    )
+    return metrics_database
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def engine(metrics_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = database.engine(DatabaseSettings(database_url=SecretStr(metrics_url)))
     yield engine
     await engine.dispose()
 
 
 @pytest.fixture
-def now() -> datetime:
-    """The clock of these tests; the real activity ends in August 2026."""
-    return datetime(2026, 8, 25, 12, 0, tzinfo=UTC)
+def clock() -> Clock:
+    return Clock(NOW)
 
 
 @pytest.fixture
-def counting_of(engine: AsyncEngine, now: datetime) -> Callable[..., Counting]:
+def metrics_of(engine: AsyncEngine, clock: Clock) -> Callable[[], Metrics]:
+    """A metrics process that has loaded nothing yet."""
+    return lambda: Metrics(engine, clock)
+
+
+@pytest.fixture
+async def metrics(metrics_of: Callable[[], Metrics]) -> Metrics:
+    metrics = metrics_of()
+    await metrics.load()
+    return metrics
+
+
+@pytest.fixture(scope="session")
+def event() -> Callable[..., Event]:
+    return _event
+
+
+@pytest.fixture(scope="session")
+def batches() -> Callable[..., list[tuple[str, bytes]]]:
+    return _batches
+
+
+@pytest.fixture(scope="session")
+def recount() -> Callable[..., tuple[int, int, int]]:
+    return _recount
+
+
+@pytest.fixture
+def fact() -> Facts:
+    return Facts()
+
+
+@pytest.fixture
+async def client(nats_server: Any) -> AsyncIterator[Client]:
+    """A connection to a broker of the test's own, with the streams provisioned."""
+    client = await broker.connect(BrokerSettings(nats_url=nats_server.url), "test")
+    await provision(client.jetstream())
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+def reading(client: Client) -> Callable[..., AbstractAsyncContextManager[None]]:
+    """`async with reading(metrics)`: it reads USAGE as the service does, and has caught up when the block ends."""
+
+    @asynccontextmanager
+    async def reading(metrics: Metrics) -> AsyncIterator[None]:
+        counting = metrics.counting
+        reader = Reader(
+            client, subjects.USAGE, ["usage.v1.*"], position=counting.load, apply=counting.apply, refuse=metrics._reject
+        )
+        task = asyncio.create_task(reader.run())
+        try:
+            yield
+            last = (await client.jetstream().stream_info(subjects.USAGE)).state.last_seq
+            async with asyncio.timeout(30):
+                while not reader.ready or counting.position.sequence < last:  # noqa: ASYNC110  # a reader sets no event
+                    await asyncio.sleep(0.01)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    return reading
+
+
+@pytest.fixture
+def now(clock: Clock) -> datetime:
+    """The time at which the clock starts."""
+    return clock.now
+
+
+@pytest.fixture
+def counting_of(engine: AsyncEngine, clock: Clock) -> Callable[..., Counting]:
     """A metrics process' counting over the test's database; several are several replicas, or one after a restart."""
 
     async def fail(entry: Entry, error: Exception) -> None:
         raise error
 
     def make(zone_of: Callable[[str], str] = lambda _: "UTC") -> Counting:
-        return Counting(engine, zone_of, lambda: now, fail)
+        return Counting(engine, zone_of, clock, fail)
 
     return make
 
 
 @pytest.fixture
-def feed() -> Callable[..., object]:
+def feed(clock: Clock) -> Callable[..., object]:
     """Hand batches to counting as the reader would: (counting, batches) from its position on."""
 
     async def feed(counting: Counting, entries: list[tuple[str, bytes]]) -> None:
         at = await counting.load()
-        first = at.sequence + 1
-        numbered = [
-            Entry(first + offset, subject, data, datetime(2026, 1, 1, tzinfo=UTC))
-            for offset, (subject, data) in enumerate(entries)
-        ]
+        numbered = [Entry(at.sequence + n, subject, data, clock()) for n, (subject, data) in enumerate(entries, 1)]
         await counting.apply(numbered, at, Cursor("stream", numbered[-1].sequence))
 
     return feed

@@ -9,12 +9,25 @@ from uptake_cli.alerts import alerts
 from uptake_cli.ask import data_option
 from uptake_cli.imports import import_file
 from uptake_cli.kpis import history, kpis
+from uptake_cli.portfolio import portfolio
 from uptake_cli.problems import EXIT_CODES
 from uptake_cli.send import send
+from uptake_cli.team import team
 from uptake_cli.trials import trials
 from uptake_cli.users import users
 
-COMMANDS: tuple[click.Command, ...] = (send, import_file, accounts, kpis, users, history, trials, alerts)
+COMMANDS: tuple[click.Command, ...] = (
+    send,
+    import_file,
+    accounts,
+    kpis,
+    users,
+    history,
+    portfolio,
+    trials,
+    team,
+    alerts,
+)
 
 
 @click.group(epilog=EXIT_CODES)

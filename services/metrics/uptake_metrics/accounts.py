@@ -43,11 +43,11 @@ class Account:
 def in_order(facts: Iterable[Fact]) -> list[Fact]:
     """Each fact once, in the order in which they were true; of equal instants the one received later wins.
 
-    A fact is `(source, id)`; of two copies the first received one stands.
+    A fact is `(source, type, id)`, as FACTS keeps it; of two copies the first received one stands.
     """
-    once: dict[tuple[str, str], Fact] = {}
+    once: dict[tuple[str, str, str], Fact] = {}
     for fact in sorted(facts, key=lambda fact: fact.received_at):
-        once.setdefault((fact.source, fact.event.id), fact)
+        once.setdefault((fact.source, fact.event.type, fact.event.id), fact)
     return sorted(once.values(), key=lambda fact: (fact.occurred_at, fact.received_at, fact.source, fact.event.id))
 
 

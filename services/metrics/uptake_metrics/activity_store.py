@@ -1,7 +1,7 @@
 """Activity in PostgreSQL: shards' positions, user-days as deltas and masks, series, people. Counts nothing.
 
-A checkpoint (`commit`) and a compaction are one transaction each. Both take the shard's row first: `commit` by
-compare-and-set on its position, which fences a second writer; `compact` by a row lock.
+A checkpoint and a compaction are one transaction each. Both take the rows of `shard` first: a checkpoint compares and
+sets their positions, which fences a second writer; a compaction holds its shard's row.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,29 +37,23 @@ async def positions(connection: AsyncConnection) -> dict[int, Cursor]:
 
 async def advance(connection: AsyncConnection, expected: Mapping[int, Cursor], new: Cursor) -> None:
     """Move the shards from where we believe them to be; raises `Fenced` when one is not there."""
-    moved = await connection.execute(
+    await confirm(connection, expected)
+    await connection.execute(
         text("""
-            UPDATE metrics.shard SET stream_uuid = :uuid, sequence = :new, checkpoint = checkpoint + 1
-            FROM (SELECT unnest(CAST(:shards AS int[])) AS number, unnest(CAST(:uuids AS text[])) AS uuid,
-                         unnest(CAST(:expected AS bigint[])) AS sequence) AS believed
-            WHERE shard = believed.number AND shard.sequence = believed.sequence
-              AND stream_uuid IS NOT DISTINCT FROM believed.uuid
-            RETURNING shard"""),
-        {
-            "uuid": new.stream_uuid,
-            "new": new.sequence,
-            "shards": list(expected),
-            "uuids": [cursor.stream_uuid for cursor in expected.values()],
-            "expected": [cursor.sequence for cursor in expected.values()],
-        },
+            UPDATE metrics.shard SET stream_uuid = :uuid, sequence = :sequence, checkpoint = checkpoint + 1
+            WHERE shard = ANY(CAST(:shards AS int[]))"""),
+        {"uuid": new.stream_uuid, "sequence": new.sequence, "shards": list(expected)},
     )
-    if len(moved.all()) != len(expected):
-        raise Fenced("another metrics process moved the position in USAGE")
 
 
 async def confirm(connection: AsyncConnection, expected: Mapping[int, Cursor]) -> None:
-    """Hold the shards where they are until the transaction ends; raises `Fenced` when one has moved."""
-    rows = await connection.execute(text("SELECT shard, stream_uuid, sequence FROM metrics.shard FOR SHARE"))
+    """Hold the shards where they are until the transaction ends; raises `Fenced` when one has moved.
+
+    All of them, and always in one order: two processes wait for each other here, and nowhere later.
+    """
+    rows = await connection.execute(
+        text("SELECT shard, stream_uuid, sequence FROM metrics.shard ORDER BY shard FOR NO KEY UPDATE")
+    )
     found = {row.shard: Cursor(row.stream_uuid, row.sequence) for row in rows}
     if any(found.get(number) != cursor for number, cursor in expected.items()):
         raise Fenced("another metrics process moved the position in USAGE")

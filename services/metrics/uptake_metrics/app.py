@@ -22,7 +22,7 @@ from uptake.clock import utc_now
 from uptake.messages.refusals import Refusal
 from uptake.reader import Entry, Fenced, Reader
 from uptake.serve import serve
-from uptake.settings import DatabaseSettings, ServiceSettings
+from uptake.settings import DatabaseSettings, ServiceSettings, SettingsError
 from uptake_metrics import http, meters
 from uptake_metrics.board import Board
 from uptake_metrics.counting import Counting
@@ -51,7 +51,6 @@ def build(settings: Settings) -> FastAPI:
     tally = Tally(engine, counting)
     board = Board(counting, register, tally, utc_now)
     exporter = Exporter(board)
-    publisher = Publisher(engine, counting, register, tally, settings.vendor_zone, utc_now)
     answers = http.Answers(engine, counting, register, tally, board, settings.vendor_zone, utc_now)
     health = telemetry.Health()
 
@@ -74,9 +73,12 @@ def build(settings: Settings) -> FastAPI:
         health.add("facts", lambda: facts.reason)
         health.add("usage", lambda: usage.reason)
         rezoning = Rezoning(engine, js, counting, register, utc_now)
+        publisher = Publisher(
+            engine, counting, register, tally, settings.vendor_zone, utc_now, current_to=lambda: usage.current_to
+        )
 
         async def housekeeping() -> None:
-            counting.turn()
+            await counting.turn()
             await counting.compact()
             meters.STATE_BYTES.set(sum(shard.activity.nbytes for shard in counting.shards.values()))
 
@@ -154,15 +156,20 @@ async def _repeat(period_s: float, chore: Callable[[], Awaitable[Any]], loaded: 
             await asyncio.sleep(max(period_s, 1))
 
 
-def main() -> None:
+def main() -> int:
     """`uptake-metrics` serves; `uptake-metrics migrate` brings the schema up to date and ends."""
-    settings = Settings()
+    try:
+        settings = Settings()
+    except SettingsError as error:
+        sys.stderr.write(f"uptake-metrics: {error}\n")
+        return 2
     telemetry.configure_logging("metrics", settings.log_format)
     if sys.argv[1:] == ["migrate"]:
         database.migrate(settings, "uptake_metrics", "metrics")
     else:
         asyncio.run(serve(build(settings), settings))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -42,12 +42,17 @@ class Board:
 
     async def refresh(self) -> None:
         """Bring the lines of all accounts that changed, or whose day is over, up to date."""
-        touched = self._take_touched() | set(self._of_yesterday())
-        for number, name in enumerate(touched):
-            self.lines[name] = await self.line(name, self.today(name))
-            if number % _AT_A_TIME == _AT_A_TIME - 1:
-                await asyncio.sleep(0)
-        self.version += bool(touched)
+        waiting = self._take_touched() | set(self._of_yesterday())
+        changed = bool(waiting)
+        try:
+            for number, name in enumerate(list(waiting), 1):
+                self.lines[name] = await self.line(name, self.today(name))
+                waiting.discard(name)
+                if number % _AT_A_TIME == 0:
+                    await asyncio.sleep(0)
+        finally:
+            self.version += changed
+            self._register.touched |= waiting  # the database failed half-way: the rest is for the next time
 
     def knows(self, name: str) -> bool:
         return name in self._register.accounts or self._counting.shard_of(name).contact(name) is not None
@@ -61,6 +66,16 @@ class Board:
         account = self._register.account(name)
         kpis = account_kpis(account, day, tallied.counts, tallied.last_contact, self._clock(), 0)
         return Line(account, seats.seats(account, day).count, kpis)
+
+    async def on(self, day: date) -> list[Line]:
+        """The lines of another day, of every account whose local clock has reached it."""
+        lines = []
+        for number, name in enumerate(list(self.lines), 1):
+            if day <= self.today(name):
+                lines.append(await self.line(name, day))
+            if number % _AT_A_TIME == 0:
+                await asyncio.sleep(0)
+        return lines
 
     def _take_touched(self) -> set[str]:
         touched = self._counting.touched | self._register.touched

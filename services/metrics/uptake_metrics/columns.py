@@ -1,13 +1,50 @@
 """Usage batches of one shard, laid end to end as columns. Pure; no counting, no I/O."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import compress
 from typing import Self
 
 from uptake.messages.usage import UsageBatch
 from uptake_metrics.activity import COUNTED_ACTOR, COUNTED_ENVIRONMENTS, PRODUCTION
+
+#: No zone is on a day before 1970-01-01 then, so every local day has a number from 0 on.
+FIRST_INSTANT_US = 86_400_000_000
+#: An event of a local day that has begun nowhere on earth yet comes from a broken clock, and would empty the rings.
+FUTURE_SLACK = timedelta(hours=14, minutes=10)
+
+
+class ImpossibleBatch(ValueError):
+    """JSON of the right shape that nobody can count: an instant out of time, a text that PostgreSQL cannot hold."""
+
+
+def decoded(data: bytes, stored_at: datetime) -> UsageBatch:
+    """The batch that USAGE took at `stored_at`; the same answer whenever it is read.
+
+    Raises pydantic's ValidationError, or `ImpossibleBatch`.
+    """
+    batch = UsageBatch.model_validate_json(data)
+    if not batch.instants:
+        return batch
+    latest_us = int((stored_at + FUTURE_SLACK).timestamp() * 1_000_000)
+    if not FIRST_INSTANT_US <= min(batch.instants) <= max(batch.instants) <= latest_us:
+        raise ImpossibleBatch(f"batch {batch.id}: an instant is before 1970-01-02, or long after it was stored")
+    if b"\\u0000" in data and any("\0" in text for text in _texts(batch)):
+        raise ImpossibleBatch(f"batch {batch.id}: an id holds a NUL character")
+    if any(not account and not instance for account, instance in zip(batch.accounts, _instances(batch), strict=True)):
+        raise ImpossibleBatch(f"batch {batch.id}: an event names neither an account nor an instance")
+    return batch
+
+
+def _texts(batch: UsageBatch) -> Iterator[str]:
+    columns = (batch.accounts, batch.users, batch.features, batch.environments, batch.actors, batch.instances)
+    return (text for column in columns for text in column or () if text)
+
+
+def _instances(batch: UsageBatch) -> Iterable[str | None]:
+    return batch.instances or [None] * len(batch.accounts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake import subjects
@@ -16,22 +15,17 @@ from uptake.messages.usage import UsageBatch
 from uptake.reader import Cursor, Entry
 from uptake_metrics import activity_store, archive, meters, worklist
 from uptake_metrics.activity_store import to_day, to_number
-from uptake_metrics.columns import Columns
+from uptake_metrics.columns import Columns, decoded
 from uptake_metrics.shard import Change, Shard
 from uptake_metrics.userdays import EPOCH_DAYS
 from uptake_metrics.zones import last_closed_day
 
-#: An event of a local day that has begun nowhere on earth yet comes from a broken clock, and would empty the rings.
-FUTURE_SLACK = timedelta(hours=14, minutes=10)
 #: Deltas of a shard are folded into its masks beyond so many of them, or so many user-days in them.
 COMPACT_DELTAS, COMPACT_USER_DAYS = 256, 200_000
 MAX_DAY = 2**30  # beyond every day that can be stored
+_SHARD = {subjects.usage(number): number for number in range(subjects.SHARDS)}
 
 Reject = Callable[[Entry, Exception], Awaitable[None]]
-
-
-class ImpossibleInstant(Exception):
-    """A batch holds an instant before 1970 or after now; ingestion's clock or ours is wrong."""
 
 
 def newest_day(now: datetime) -> int:
@@ -72,9 +66,8 @@ class Counting:
         async with self.lock, self._engine.connect() as connection:
             stored = await activity_store.positions(connection)
             if stored != self.positions:
-                self.positions = {}
-                self.shards = {number: await self._restore(connection, number) for number in stored}
-                self.positions = stored
+                shards = {number: await self._restore(connection, number) for number in stored}
+                self.shards, self.positions = shards, stored
                 self.touched.update(self.accounts())
             return self.position
 
@@ -119,15 +112,13 @@ class Counting:
             self._settle(changes, new)
 
     async def _decoded(self, entries: Iterable[Entry]) -> dict[int, list[UsageBatch]]:
-        latest_us = int((self._clock() + FUTURE_SLACK).timestamp() * 1_000_000)
         batches: dict[int, list[UsageBatch]] = defaultdict(list)
         for entry in entries:
-            number = int(entry.subject.rsplit(".", 1)[1])
-            if entry.sequence <= self.positions[number].sequence:
-                continue  # another shard lagged behind; this one has counted it
             try:
-                batches[number].append(_batch(entry.data, latest_us))
-            except (ValidationError, ImpossibleInstant) as error:
+                number = _SHARD[entry.subject]
+                if entry.sequence > self.positions[number].sequence:  # else another shard lagged behind, not this one
+                    batches[number].append(decoded(entry.data, entry.stored_at))
+            except (ValueError, KeyError) as error:  # pydantic's ValidationError is a ValueError
                 await self._reject(entry, error)
         return batches
 
@@ -160,17 +151,11 @@ class Counting:
                 async with self._engine.begin() as connection:
                     await activity_store.compact(connection, number)
 
-    def turn(self) -> None:
-        """Let the rings follow the calendar."""
-        newest = newest_day(self._clock())
-        for shard in self.shards.values():
-            if shard.activity.front < newest:
-                shard.activity.advance(newest)
-                self.touched.update(shard.zones)
-
-
-def _batch(data: bytes, latest_us: int) -> UsageBatch:
-    batch = UsageBatch.model_validate_json(data)
-    if batch.instants and not 0 <= min(batch.instants) <= max(batch.instants) <= latest_us:
-        raise ImpossibleInstant(f"batch {batch.id}")
-    return batch
+    async def turn(self) -> None:
+        """Let the rings follow the calendar; not while a change waits for its commit, which may have to be undone."""
+        async with self.lock:
+            newest = newest_day(self._clock())
+            for shard in self.shards.values():
+                if shard.activity.front < newest:
+                    shard.activity.advance(newest)
+                    self.touched.update(shard.zones)

@@ -9,21 +9,30 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from uptake.database import is_data_error, is_unavailable
 from uptake.messages.kpi import AccountKpis, Trial
 from uptake_metrics import snapshots, trials, worklist
 from uptake_metrics.activity import TRIAL
+from uptake_metrics.activity_store import to_day
 from uptake_metrics.board import Board, Line
-from uptake_metrics.counting import Counting
+from uptake_metrics.counting import Counting, newest_day
 from uptake_metrics.kpis import account_kpis
+from uptake_metrics.portfolio import Choice, Member, PortfolioKpis, Status, portfolio_kpis
 from uptake_metrics.register import Register
 from uptake_metrics.tally import Tally
+from uptake_metrics.team import TeamKpis, team_kpis
 from uptake_metrics.zones import local_day
 
 MAX_HISTORY_DAYS = 1100
+FIRST_DAY = date(1970, 3, 1)  # of which every window lies in the days that are counted
 
 AsOf = Annotated[date | None, Query(description="a local day of the account; default: today, still open")]
+Quarter = Annotated[
+    str, Query(pattern="^[0-9]{4}Q[1-4]$", description="by days in the vendor's zone", examples=["2026Q3"])
+]
 
 
 class AccountLine(BaseModel):
@@ -107,13 +116,12 @@ class Answers:
 
     async def accounts(self, as_of: AsOf = None) -> list[AccountLine]:
         """Every account with its numbers: as of its own today, or of any past day."""
-        if as_of is None:
-            lines = list(self._board.lines.values())
-        else:
-            lines = [
-                await self._board.line(name, as_of) for name in list(self._board.lines) if as_of <= self._today(name)
-            ]
-        return [_account_line(line) for line in sorted(lines, key=lambda line: line.account.account)]
+        lines, revisions = await self._lines(as_of), dict[str, int]()
+        if as_of is not None:  # an open day has no revision
+            async with self._engine.connect() as connection:
+                revisions = await snapshots.revisions_on(connection, as_of)
+        ordered = sorted(lines, key=lambda line: line.account.account)
+        return [_account_line(line, revisions.get(line.account.account, 0)) for line in ordered]
 
     async def kpis(self, account: str, as_of: AsOf = None) -> AccountKpis:
         """All numbers of one account on one day."""
@@ -125,6 +133,7 @@ class Answers:
         self, account: str, first: Annotated[date, Query(alias="from")], last: Annotated[date, Query(alias="to")]
     ) -> list[AccountKpis]:
         """The same by day, both ends included."""
+        self._checked(account, first)
         self._checked(account, last)
         if not first <= last < first + timedelta(days=MAX_HISTORY_DAYS):
             raise Problem(
@@ -153,6 +162,22 @@ class Answers:
         lines = [await self._trial_line(trials.trial(clock, today)) for clock in self._register.trials.values()]
         return sorted(lines, key=lambda line: (line.state, -line.cycle_days, line.opportunity))
 
+    async def team(self, quarter: Quarter) -> TeamKpis:
+        """The trials, technical closure and New ACV of one quarter, to date if it is not over."""
+        return team_kpis(quarter, self._register.trials.values(), self._register.deals)
+
+    async def portfolio(
+        self,
+        as_of: AsOf = None,
+        owner: str | None = None,
+        region: str | None = None,
+        segment: str | None = None,
+        status: Status | None = None,
+    ) -> PortfolioKpis:
+        """Adoption over all accounts, or over those that have every value that is given."""
+        members = [Member(line.account, line.kpis.adoption) for line in await self._lines(as_of)]
+        return portfolio_kpis(members, Choice(owner, region, segment, status))
+
     async def import_state(self, import_id: str) -> ImportState:
         """How far an import is."""
         async with self._engine.connect() as connection:
@@ -169,6 +194,12 @@ class Answers:
             state = "done"
         return ImportState(import_id=import_id, reason=job.reason, state=state, usage_sequence=job.usage_sequence)
 
+    async def _lines(self, as_of: date | None) -> list[Line]:
+        """Every account on its own today, or on another day."""
+        if as_of is None:
+            return list(self._board.lines.values())
+        return await self._board.on(_in_range(as_of, to_day(newest_day(self._clock()))))
+
     def _today(self, account: str) -> date:
         return self._board.today(account)
 
@@ -176,9 +207,7 @@ class Answers:
         if not self._board.knows(account):
             raise Problem(404, "unknown_account", f"no usage and no fact of account {account!r} has arrived")
         today = self._today(account)
-        if as_of is not None and not date(1970, 3, 1) <= as_of <= today:
-            raise Problem(400, "invalid_day", f"the account's day is {today}: ask for a day from 1970-03-01 to then")
-        return as_of or today
+        return today if as_of is None else _in_range(as_of, today)
 
     async def _with_revisions(self, account: str, kpis: list[AccountKpis]) -> list[AccountKpis]:
         """Say which published revision each day has reached; an open day has none."""
@@ -201,9 +230,16 @@ class Answers:
         return TrialLine(**trial.model_dump(), usage=usage)
 
 
-def _account_line(line: Line) -> AccountLine:
+def _in_range(day: date, today: date) -> date:
+    if not FIRST_DAY <= day <= today:
+        raise Problem(400, "invalid_day", f"the newest day is {today}: ask for a day from {FIRST_DAY} to then")
+    return day
+
+
+def _account_line(line: Line, revision: int) -> AccountLine:
     names = ("account", "name", "region", "segment", "plan", "owner", "time_zone", "production_date")
-    return AccountLine(**{name: getattr(line.account, name) for name in names}, seats=line.seats, kpis=line.kpis)
+    kpis = line.kpis.model_copy(update={"revision": revision})
+    return AccountLine(**{name: getattr(line.account, name) for name in names}, seats=line.seats, kpis=kpis)
 
 
 def build(answers: Answers, ready: Callable[[], bool], **options: Any) -> FastAPI:
@@ -214,6 +250,8 @@ def build(answers: Answers, ready: Callable[[], bool], **options: Any) -> FastAP
     app.add_api_route("/api/v1/accounts/{account:path}/history", answers.history)
     app.add_api_route("/api/v1/accounts/{account:path}/users", answers.users)
     app.add_api_route("/api/v1/trials", answers.trials)
+    app.add_api_route("/api/v1/team", answers.team)
+    app.add_api_route("/api/v1/portfolio", answers.portfolio)
     app.add_api_route("/api/v1/imports/{import_id:path}", answers.import_state)
 
     @app.middleware("http")
@@ -226,6 +264,16 @@ def build(answers: Answers, ready: Callable[[], bool], **options: Any) -> FastAP
     @app.exception_handler(Problem)
     async def problem(request: Request, error: Problem) -> Response:
         return JSONResponse({"error": error.error, "detail": error.detail}, status_code=error.status)
+
+    @app.exception_handler(DBAPIError)
+    @app.exception_handler(OSError)
+    async def database_problem(request: Request, error: Exception) -> Response:
+        if is_data_error(error):  # such as a NUL character in an id
+            return JSONResponse({"error": "invalid_request", "detail": "a value cannot be stored"}, status_code=400)
+        if not is_unavailable(error):
+            raise error
+        body = {"error": "unavailable", "detail": "the database does not answer; see /readyz"}
+        return JSONResponse(body, status_code=503, headers={"Retry-After": "1"})
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -4,9 +4,11 @@ Owns when a day is published, and the outbox. The numbers come from `tally` and 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from nats.js import JetStreamContext
@@ -40,17 +42,22 @@ class Publisher:
         tally: Tally,
         vendor_zone: str,
         clock: Callable[[], datetime],
+        current_to: Callable[[], datetime | None],
     ) -> None:
+        """`current_to`: the instant up to which USAGE is counted; nothing is evaluated before it is known."""
         self._engine = engine
         self._counting = counting
         self._register = register
         self._tally = tally
         self._vendor_zone = vendor_zone
         self._clock = clock
+        self._current_to = current_to
         self._through: dict[str, date] | None = None  # per account: the newest published day
 
     async def evaluate(self) -> int:
         """Do the due work of the worklist; returns how many subjects were evaluated."""
+        if self._current_to() is None:
+            return 0
         async with self._engine.connect() as connection:
             works = await worklist.due(connection, self._counting.position.sequence, 1000)
         for start in range(0, len(works), _AT_A_TIME):
@@ -61,34 +68,37 @@ class Publisher:
 
     async def close_days(self) -> None:
         """Publish every day that has closed since: at once where only that day is missing, else by the worklist."""
+        if self._current_to() is None:
+            return
         async with self._engine.connect() as connection:
             if self._through is None:
                 self._through = await snapshots.published_through(connection)
             held = await worklist.held(connection, self._counting.position.sequence)
-        waiting = [name for name, _ in self._unpublished() if worklist.account(name) not in held]
+        waiting = [(name, closed) for name, closed in self._unpublished() if worklist.account(name) not in held]
         for start in range(0, len(waiting), _AT_A_TIME):
             async with self._in_step() as connection:
-                await self._close(connection, set(waiting[start : start + _AT_A_TIME]))
+                new = await self._close(connection, self._through, waiting[start : start + _AT_A_TIME])
+            self._through |= new  # only once it is committed, or a day could be left out
 
     def _unpublished(self) -> Iterable[tuple[str, date]]:
-        """Accounts whose newest closed day is not published, and that day."""
-        now, closed = self._clock(), dict[str, date]()
+        """Accounts whose newest closed day is not published, and that day; none whose zone is about to change."""
+        closed = dict[str, date]()
         through = self._through or {}
         for name in {*self._register.accounts, *self._counting.accounts()}:
             zone = self._register.zone_of(name)
             if zone not in closed:
-                closed[zone] = last_closed_day(now, zone)
-            if through.get(name, date.min) < closed[zone]:
+                closed[zone] = self._last_closed_day(zone)
+            if through.get(name, date.min) < closed[zone] and self._counting.zone_is_settled(name, zone):
                 yield name, closed[zone]
 
-    async def _close(self, connection: AsyncConnection, names: set[str]) -> None:
-        assert self._through is not None  # noqa: S101  # set by `close_days`, the only caller
+    async def _close(
+        self, connection: AsyncConnection, through: Mapping[str, date], waiting: Sequence[tuple[str, date]]
+    ) -> dict[str, date]:
+        """Returns what was published."""
         new: list[Snapshot] = []
         missing: dict[str, date] = {}
-        for name, closed in self._unpublished():
-            if name not in names:
-                continue
-            before = self._through.get(name)
+        for name, closed in waiting:
+            before = through.get(name)
             tallied = self._tally.now(name, closed) if before == closed - timedelta(days=1) else None
             if tallied:
                 new.append(self._snapshot(name, tallied, 1))
@@ -96,7 +106,11 @@ class Publisher:
                 missing[worklist.account(name)] = before + timedelta(days=1) if before else worklist.EVER
         await worklist.mark(connection, missing)
         await snapshots.insert(connection, new, self._clock())
-        self._through |= {snapshot.body["account"]: snapshot.day for snapshot in new}
+        return {snapshot.body["account"]: snapshot.day for snapshot in new}
+
+    def _last_closed_day(self, zone: str) -> date:
+        """A day is closed for us once whatever arrived until then is counted, however far behind we were."""
+        return last_closed_day(min(self._clock(), self._current_to() or _NEVER), zone)
 
     @asynccontextmanager
     async def _in_step(self) -> AsyncIterator[AsyncConnection]:
@@ -119,7 +133,7 @@ class Publisher:
 
     async def _evaluate_account(self, connection: AsyncConnection, name: str, first_day: date) -> None:
         """New revisions of the days from `first_day` on whose numbers are not what was published."""
-        last = last_closed_day(self._clock(), self._register.zone_of(name))
+        last = self._last_closed_day(self._register.zone_of(name))
         first = max(first_day, last - timedelta(days=PUBLISHED_DAYS - 1))
         published = await snapshots.latest(connection, worklist.account(name), first_day)
         oldest = min([first, *published])
@@ -132,6 +146,8 @@ class Publisher:
             snapshot = self._snapshot(name, tallied, known.revision + 1 if known else 1)
             if not known or _differ(snapshot, known, whole=day == last):
                 new.append(snapshot)
+        for part, snapshot in enumerate(new, 1):
+            snapshot.body.update(part=part, parts=len(new))
         await snapshots.insert(connection, new, self._clock())
         if self._through is not None:
             self._through[name] = max(last, self._through.get(name, last))
@@ -180,13 +196,16 @@ class Publisher:
         async with self._engine.connect() as connection:
             waiting = await snapshots.unsent(connection, 200)
         if waiting:
-            await asyncio.gather(*(_publish(js, snapshot) for snapshot in waiting))
+            of_subject = groupby(waiting, key=attrgetter("subject"))
+            await asyncio.gather(*(_publish_in_order(js, list(parts)) for _, parts in of_subject))
             async with self._engine.begin() as connection:
                 await snapshots.mark_sent(connection, waiting)
             meters.SNAPSHOTS.inc(len(waiting))
         return len(waiting)
 
 
+_NEVER = datetime(1970, 1, 3, tzinfo=UTC)
+_PASSING = {"kpis", "revision", "published_at", "part", "parts"}
 _ATTRIBUTES = (
     "name",
     "region",
@@ -209,8 +228,14 @@ def _differ(new: Snapshot, known: Snapshot, *, whole: bool) -> bool:
 
 def _lasting(body: dict[str, Any], whole: bool) -> dict[str, Any]:
     kpis = {key: value for key, value in body.get("kpis", {}).items() if key != "revision"}
-    around = {key: value for key, value in body.items() if key not in {"kpis", "revision", "published_at"}}
+    around = {key: value for key, value in body.items() if key not in _PASSING}
     return {**around, "kpis": kpis} if whole else kpis
+
+
+async def _publish_in_order(js: JetStreamContext, of_subject: Sequence[Snapshot]) -> None:
+    """The next part only when the broker has stored the one before."""
+    for snapshot in of_subject:
+        await _publish(js, snapshot)
 
 
 async def _publish(js: JetStreamContext, snapshot: Snapshot) -> None:

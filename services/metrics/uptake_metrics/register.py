@@ -15,8 +15,9 @@ from uptake import cursor
 from uptake.messages.facts import Fact
 from uptake.messages.imports import ImportFinished, ImportStarted
 from uptake.reader import Cursor, Entry
-from uptake_metrics import accounts, meters, tables, trials, worklist
+from uptake_metrics import accounts, deals, meters, tables, trials, worklist
 from uptake_metrics.accounts import Account
+from uptake_metrics.deals import Deal
 from uptake_metrics.trials import TrialClock
 
 Reject = Callable[[Entry, Exception], Awaitable[None]]
@@ -34,6 +35,7 @@ class Register:
         self.position: Cursor | None = None
         self.accounts: dict[str, Account] = {}
         self.trials: dict[str, TrialClock] = {}
+        self.deals: dict[str, Deal] = {}
         self.touched: set[str] = set()  # accounts whose current numbers may have changed; taken by the board
 
     def account(self, name: str) -> Account:
@@ -101,6 +103,11 @@ class Register:
             if clock:
                 self.trials[name] = clock
                 self.touched.add(clock.account)
+            deal = deals.fold(name, said, self._vendor_zone)
+            if deal:
+                self.deals[name] = deal
+            else:  # open again
+                self.deals.pop(name, None)
 
 
 def _about(fact: Fact) -> tuple[str | None, str | None]:

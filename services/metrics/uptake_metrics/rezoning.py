@@ -13,11 +13,10 @@ from nats.js import JetStreamContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake import subjects
-from uptake.consumer import Consumer
-from uptake.messages.usage import UsageBatch
+from uptake.consumer import Consumer, Entry
 from uptake_metrics import activity_store, archive, worklist
 from uptake_metrics.activity_store import to_number
-from uptake_metrics.columns import Columns, rows
+from uptake_metrics.columns import Columns, decoded, rows
 from uptake_metrics.counting import Counting
 from uptake_metrics.register import Register
 from uptake_metrics.shard import Shard
@@ -75,10 +74,11 @@ class Rezoning:
         """Collect these accounts' part of the shard's log, from after one sequence up to and with another."""
         consumer = await Consumer.create(self._js, subjects.USAGE, [subjects.usage(number)], after)
         try:
-            while consumer.pending:
+            while consumer.pending and after < end:  # what arrives meanwhile is not waited for
                 for entry in await consumer.fetch(64, 0.05):
-                    if entry.sequence <= end:
-                        _collect(UsageBatch.model_validate_json(entry.data), logged)
+                    after = entry.sequence
+                    if after <= end:
+                        _collect(entry, logged)
         finally:
             await consumer.drop()
 
@@ -114,6 +114,10 @@ class Rezoning:
         await worklist.mark(connection, {worklist.account(account): worklist.EVER})
 
 
-def _collect(batch: UsageBatch, logged: dict[str, Columns]) -> None:
+def _collect(entry: Entry, logged: dict[str, Columns]) -> None:
+    try:
+        batch = decoded(entry.data, entry.stored_at)
+    except ValueError:  # counting refused it for the same reason
+        return
     for account in logged.keys() & set(batch.accounts):
         logged[account].append(rows(batch, [name == account for name in batch.accounts]))

@@ -7,6 +7,7 @@ A shard changes in three steps, so that memory never says more than the database
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -118,8 +119,20 @@ class Shard:
         )
 
     def undo(self, change: Change) -> None:
-        """The change could not be stored: forget its user-days. Series and zones wait for the next change."""
+        """The change could not be stored: forget its user-days, and its series and zones with them.
+
+        Were a series to wait for the next change, one that the database never takes would spoil that one too.
+        """
         self.activity.remove(change.fresh.series, change.fresh.user, change.fresh.day)
+        self.activity.forget_series(self._stored_series)
+        for key in self.keys[self._stored_series :]:
+            del self.series[key]
+            self._features[key.account] -= key.kind == "feature"
+        del self.keys[self._stored_series :]
+        for account in self._new_zones:
+            del self.zones[account]
+        self._new_zones.clear()
+        self._feature_series.clear()
 
     def settle(self, change: Change) -> None:
         self._stored_series = max(self._stored_series, *(n + 1 for n in change.new_series), 0)
@@ -128,12 +141,13 @@ class Shard:
 
     def _meet(self, columns: Columns, zone_of: Callable[[str], str]) -> None:
         """Give a number to every series that these events need and the shard has not seen yet."""
-        seen = self._feature_series
-        for triple in set(zip(columns.accounts, columns.environments, columns.features, strict=True)) - seen.keys():
-            account, environment, feature = triple
-            if account not in self.zones:
-                self.zones[account] = self._new_zones[account] = zone_of(account)
+        for account in set(columns.accounts) - self.zones.keys():
+            self.zones[account] = self._new_zones[account] = zone_of(account)
             self._number(SeriesKey(account, "contact"))
+        seen = self._feature_series
+        triples = zip(columns.accounts, columns.environments, columns.features, strict=True)
+        for triple in set(compress(triples, columns.counted)) - seen.keys():
+            account, environment, feature = triple
             total = self._number(SeriesKey(account, "total", environment))
             number = self._feature(account, environment, feature, total)
             if number != total:  # not remembered, or a flood of features would fill the memory
@@ -143,9 +157,10 @@ class Shard:
         """The series of a feature; the account's total where it has too many; none where it is no activity."""
         if not qualifies(feature):
             return _NOT_COUNTED
-        if self._features[account] >= MAX_FEATURES:
+        key = SeriesKey(account, "feature", environment, feature)
+        if key not in self.series and self._features[account] >= MAX_FEATURES:
             return total
-        return self._number(SeriesKey(account, "feature", environment, feature))
+        return self._number(key)
 
     def _number(self, key: SeriesKey) -> int:
         known = self.series.get(key)
@@ -161,13 +176,14 @@ class Shard:
 
     def _codes(self, columns: Columns) -> tuple[list[int], list[int], list[int]]:
         series, features = self.series, self._feature_series
-        pairs = zip(columns.accounts, columns.environments, strict=True)
+        pairs = list(zip(columns.accounts, columns.environments, strict=True))
         triples = zip(columns.accounts, columns.environments, columns.features, strict=True)
         contact = {account: series[SeriesKey(account, "contact")] for account in set(columns.accounts)}
-        total = {pair: series[SeriesKey(pair[0], "total", pair[1])] for pair in set(pairs)}
+        # Events that are a sign of life only may be alone with their environment; theirs is no series.
+        total = {pair: series.get(SeriesKey(pair[0], "total", pair[1]), _NOT_COUNTED) for pair in set(pairs)}
         return (
             [contact[account] for account in columns.accounts],
-            [total[pair] for pair in zip(columns.accounts, columns.environments, strict=True)],
+            [total[pair] for pair in pairs],
             [features.get(triple, total[triple[:2]]) for triple in triples],
         )
 

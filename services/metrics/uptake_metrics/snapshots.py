@@ -65,6 +65,17 @@ async def revisions(connection: AsyncConnection, subject: str, first: date, last
     return {day: revision for day, revision in rows}
 
 
+async def revisions_on(connection: AsyncConnection, day: date) -> dict[str, int]:
+    """Per account: the newest revision number of one day, where it was published."""
+    rows = await connection.execute(
+        text("""
+            SELECT subject, max(revision) FROM metrics.snapshot
+            WHERE subject LIKE 'account:%' AND day = :day GROUP BY subject"""),
+        {"day": day},
+    )
+    return {subject.removeprefix(worklist.account("")): revision for subject, revision in rows}
+
+
 async def published_through(connection: AsyncConnection) -> dict[str, date]:
     """Per account: the newest day that was ever published."""
     rows = await connection.execute(
@@ -74,10 +85,12 @@ async def published_through(connection: AsyncConnection) -> dict[str, date]:
 
 
 async def unsent(connection: AsyncConnection, limit: int) -> list[Snapshot]:
+    """The oldest of them, a subject's together and in the order in which they were published."""
     rows = await connection.execute(
         text("""
-            SELECT subject, day, revision, body FROM metrics.snapshot
-            WHERE NOT sent ORDER BY created_at, subject, day, revision LIMIT :limit"""),
+            SELECT subject, day, revision, body FROM (
+                SELECT * FROM metrics.snapshot WHERE NOT sent ORDER BY created_at, subject, day, revision LIMIT :limit
+            ) AS oldest ORDER BY subject, created_at, day, revision"""),
         {"limit": limit},
     )
     return [Snapshot(*row) for row in rows]

@@ -134,7 +134,7 @@ fact = Table(
     Index("fact_by_opportunity", "opportunity"),
 )
 
-#: An import job and how far it is: `usage_sequence` is known once it is finished, `done_at` once it is evaluated.
+#: An import job: where it ends in USAGE is known once it is finished. It is done when nothing in `dirty` waits for it.
 import_job = Table(
     "import_job",
     metadata,

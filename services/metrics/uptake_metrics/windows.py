@@ -110,6 +110,11 @@ class Activity:
         self._book.grow(self._book.columns + int(np.count_nonzero(booked)))
         return first
 
+    def forget_series(self, first: int) -> None:
+        """Take back `grow` from series `first` on, of which nothing is active any more."""
+        self._book.columns -= int(np.count_nonzero(self._columns[first : self.series_count] != NOT_BOOKED))
+        self.series_count = first
+
     def advance(self, day: int) -> None:
         """Move the front to `day`; never back. What leaves the ring is forgotten, its counts are not."""
         if day <= self.front:
@@ -257,7 +262,8 @@ class Activity:
         """The slots of some series, and the place of each slot's series among them."""
         wanted = np.asarray(series, dtype=np.int32)
         self._check_series(wanted)
-        place_of = np.full(self.series_count + 1, ABSENT, dtype=np.int32)  # the last one is that of empty slots: -1
+        # Slots of forgotten series are among them too; the last place is that of empty slots: -1.
+        place_of = np.full(len(self._columns) + 1, ABSENT, dtype=np.int32)
         place_of[wanted] = np.arange(len(wanted), dtype=np.int32)
         place = place_of[self._table.series]
         slots = np.flatnonzero(place != ABSENT)

@@ -56,11 +56,14 @@ async def mark(connection: AsyncConnection, first_days: Mapping[str, date], impo
     )
 
 
-#: Subjects that an unfinished import still changes: nothing is published of them meanwhile.
+#: Subjects that an unfinished import still changes: nothing is published of them meanwhile. An import that goes on with
+#: other subjects is not abandoned.
 _HELD = """
-    SELECT subject FROM metrics.dirty LEFT JOIN metrics.import_job USING (import_id)
-    WHERE import_id <> '' AND (usage_sequence IS NULL OR usage_sequence > :counted)
-      AND marked_at >= now() - CAST(:abandoned AS interval)"""
+    SELECT subject FROM (
+        SELECT subject, usage_sequence, max(marked_at) OVER (PARTITION BY import_id) AS newest
+        FROM metrics.dirty LEFT JOIN metrics.import_job USING (import_id) WHERE import_id <> ''
+    ) AS of_import
+    WHERE (usage_sequence IS NULL OR usage_sequence > :counted) AND newest >= now() - CAST(:abandoned AS interval)"""
 
 
 async def due(connection: AsyncConnection, counted: int, limit: int) -> list[Work]:

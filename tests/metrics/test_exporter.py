@@ -1,0 +1,113 @@
+"""The board as Prometheus text, read back by Prometheus' own parser."""
+
+import asyncio
+from dataclasses import replace
+from datetime import date
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from uptake_metrics import exporter
+from uptake_metrics.exporter import GAUGES, Exporter, exposition
+
+
+def samples(text):
+    """{(gauge, account): value} of the numbers, and {account: labels} of the info."""
+    numbers, info = {}, {}
+    for family in text_string_to_metric_families(text.decode()):
+        assert (family.type, bool(family.documentation)) == ("gauge", True)
+        for sample in family.samples:
+            account = sample.labels["account"]
+            if sample.name == "uptake_account_info":
+                info[account] = {**sample.labels, "value": sample.value}
+            else:
+                assert (sample.name, account) not in numbers
+                numbers[sample.name.removeprefix("uptake_account_"), account] = sample.value
+    return numbers, info
+
+
+async def test_every_known_number_is_a_gauge(metrics, event, fact):
+    await metrics.count(
+        event("acme", "ann", "2026-08-25"), *(event("acme", "bob", f"2026-08-{day}") for day in range(10, 25))
+    )
+    await metrics.learn(
+        fact("account.updated", account="acme", name="Acme", owner="kim", production_date="2026-01-01", plan="pro"),
+        fact("license.issued", account="acme", license="l", seats=5),
+    )
+    await metrics.board.refresh()
+    numbers, info = samples(exposition(metrics.board.lines.values()))
+    kpis = metrics.board.lines["acme"].kpis
+    assert numbers == {
+        ("dau", "acme"): 1,
+        ("wau", "acme"): 2,
+        ("mau", "acme"): 2,
+        ("seats", "acme"): 5,
+        ("adoption_ratio", "acme"): 0.4,
+        ("adoption_target_ratio", "acme"): 0.75,
+        ("usage_ratio", "acme"): kpis.usage.value,
+    }
+    assert {f"uptake_account_{name}" for name, _ in numbers} == GAUGES.keys()
+    assert info == {
+        "acme": {"account": "acme", "name": "Acme", "owner": "kim", "plan": "pro", "time_zone": "UTC", "value": 1}
+    }
+
+
+async def test_an_unknown_number_is_absent_and_not_0(metrics, event, fact):
+    await metrics.learn(fact("account.updated", account="silent", owner="kim"))
+    await metrics.count(event("quiet", "bot", "2026-08-25", actor="system"))
+    await metrics.board.refresh()
+    numbers, info = samples(exposition(metrics.board.lines.values()))
+    assert numbers == {("dau", "quiet"): 0, ("wau", "quiet"): 0, ("mau", "quiet"): 0}
+    assert info.keys() == {"silent", "quiet"}
+
+
+async def test_any_id_is_a_label(metrics, event, fact):
+    names = ['a"b', "a\\b", "a\\nb", "a b", "ünï", "𝕏", "{}", "a,b=", "'", "#"]
+    await metrics.count(*(event(name, "ann", "2026-08-25") for name in names))
+    await metrics.learn(*(fact("account.updated", account=name, name=f"the {name}") for name in names))
+    await metrics.board.refresh()
+    numbers, info = samples(exposition(metrics.board.lines.values()))
+    assert {account for gauge, account in numbers if gauge == "mau"} == set(names)
+    assert {account: labels["name"] for account, labels in info.items()} == {name: f"the {name}" for name in names}
+
+
+def test_a_line_break_cannot_end_a_label():
+    assert exporter._label('a\n"\\') == 'a\\n\\"\\\\'
+
+
+async def test_the_text_follows_the_board_and_is_written_once_a_version(metrics, event, monkeypatch):
+    export = Exporter(metrics.board)
+    assert await export.text() == b""
+    await metrics.count(event("acme", "ann", "2026-08-25"))
+    await metrics.board.refresh()
+    await export.render()
+    assert samples(await export.text())[0]["mau", "acme"] == 1
+    monkeypatch.setattr(exporter, "exposition", None)
+    await export.render()  # nothing has changed: nothing is written
+    monkeypatch.undo()
+    await metrics.count(event("acme", "bob", "2026-08-25"))
+    await metrics.board.refresh()
+    await export.render()
+    assert samples(await export.text())[0]["mau", "acme"] == 2
+
+
+async def test_20_000_accounts_are_written_beside_the_loop(metrics, event):
+    await metrics.count(event("acme", "ann", "2026-08-25"))
+    line = await metrics.board.line("acme", date(2026, 8, 25))
+    accounts = [replace(line.account, account=f"account-{n}") for n in range(20_000)]
+    metrics.board.lines = {account.account: replace(line, account=account) for account in accounts}
+    metrics.board.version += 1
+    export, turns = Exporter(metrics.board), 0
+
+    async def tick():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    ticker = asyncio.create_task(tick())
+    await export.render()
+    ticker.cancel()
+    assert turns > 10
+    text = await export.text()
+    assert text.count(b"\nuptake_account_mau{") == text.count(b"\nuptake_account_info{") == 20_000
+    assert await export.text() is text  # a scrape writes nothing

@@ -1,0 +1,431 @@
+"""Closed days become snapshots with revisions, once each; NATS gets every one of them."""
+
+import asyncio
+import json
+from datetime import date, timedelta
+
+import nats.errors
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from uptake import subjects
+from uptake.database import is_unavailable
+from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
+from uptake.reader import Fenced
+from uptake_metrics import snapshots, worklist
+from uptake_metrics.publishing import PUBLISHED_DAYS
+from uptake_metrics.rezoning import Rezoning
+
+LAST = date(2026, 8, 24)  # the newest closed day: the clock starts at noon on the 25th
+FIRST = LAST - timedelta(days=PUBLISHED_DAYS - 1)
+
+
+def days(first, last):
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+@pytest.fixture
+def every_day(event):
+    """One user who is active every day, from before the published days on and today."""
+    return [event("acme", "ann", day.isoformat()) for day in days(FIRST - timedelta(days=40), date(2026, 8, 25))]
+
+
+@pytest.fixture
+async def published(metrics, every_day):
+    await metrics.count(*every_day)
+    await metrics.publish()
+    return metrics
+
+
+async def newest(metrics, subject, day):
+    async with metrics.engine.connect() as connection:
+        return (await snapshots.latest(connection, subject, day))[day].body
+
+
+async def test_the_first_time_every_closed_day_is_published(published):
+    assert await published.revisions("account:acme") == dict.fromkeys(days(FIRST, LAST), 1)
+    body = await newest(published, "account:acme", LAST)
+    assert (body["kpis"]["mau"], body["kpis"]["partial"], body["kpis"]["revision"]) == (1, False, 1)
+    assert await published.rows("SELECT * FROM metrics.dirty") == []
+
+
+async def test_a_second_look_publishes_nothing(published, metrics_of):
+    await published.publish()
+    restarted = metrics_of()
+    await restarted.publish()
+    assert set((await published.revisions("account:acme")).values()) == {1}
+
+
+async def test_days_before_anything_was_heard_are_not_published(metrics, event, fact):
+    await metrics.count(event("acme", "ann", "2026-08-20"))
+    await metrics.learn(fact("account.updated", account="silent", owner="kim"))
+    await metrics.publish()
+    assert list(await metrics.revisions("account:acme")) == days(date(2026, 8, 20), LAST)
+    assert list(await metrics.revisions("account:silent")) == [LAST]
+    assert (await newest(metrics, "account:silent", LAST))["kpis"]["reason"] == "no_telemetry"
+
+
+async def test_an_open_day_publishes_nothing(published, event):
+    await published.count(event("acme", "bob", "2026-08-25"), event("new", "ann", "2026-08-25"))
+    await published.publish()
+    assert await published.revisions("account:acme") == dict.fromkeys(days(FIRST, LAST), 1)
+    assert list(await published.revisions("account:new")) == [LAST]  # that nothing is known of it yet
+
+
+@pytest.mark.parametrize("age", [1, 3, 15, 29, 30, 33, 34])
+async def test_a_late_event_changes_the_30_days_it_counts_in_and_no_other(published, event, age):
+    day = LAST - timedelta(days=age)
+    await published.count(event("acme", "late", day.isoformat()))
+    await published.publish()
+    changed = days(day, min(day + timedelta(days=29), LAST))
+    assert await published.revisions("account:acme") == {on: 2 if on in changed else 1 for on in days(FIRST, LAST)}
+    assert (await newest(published, "account:acme", changed[-1]))["kpis"]["mau"] == 2
+    known = await published.rows("SELECT body FROM metrics.snapshot WHERE day = :day ORDER BY revision", day=day)
+    assert [body["kpis"]["dau"] for (body,) in known] == [1, 2]  # nothing is overwritten
+
+
+async def test_an_event_that_changes_no_number_makes_no_revision(published, event):
+    await published.count(event("acme", "ann", "2026-08-20"), event("acme", "ann", "2026-08-20", "other"))
+    await published.publish()
+    assert set((await published.revisions("account:acme")).values()) == {1}
+
+
+async def test_an_import_far_back_changes_what_was_published_and_no_more(published, event, clock):
+    clock.forward(days=20)
+    await published.publish()
+    day = FIRST - timedelta(days=5)
+    await published.count(event("acme", "old", day.isoformat()))
+    await published.publish()
+    revised = [on for on, revision in (await published.revisions("account:acme")).items() if revision == 2]
+    assert revised == days(FIRST, day + timedelta(days=29))
+
+
+async def test_a_day_that_closes_is_one_new_snapshot(published, clock):
+    clock.forward(hours=13, minutes=59)  # 01:59: the day is over and not closed
+    await published.publish()
+    assert max(await published.revisions("account:acme")) == LAST
+    clock.forward(minutes=1)
+    await published.publisher.close_days()  # at once, not by the worklist
+    assert await published.revisions("account:acme") == dict.fromkeys(days(FIRST, LAST + timedelta(days=1)), 1)
+    assert await published.rows("SELECT * FROM metrics.dirty") == []
+    assert (await newest(published, "account:acme", date(2026, 8, 25)))["kpis"]["dau"] == 1
+
+
+async def test_a_day_closes_only_when_what_arrived_until_then_is_counted(published, event, clock, monkeypatch):
+    """After an outage the clock is far ahead of the counts: closing by the clock would publish days half counted."""
+    counted_to = clock()
+    monkeypatch.setattr(published.publisher, "_current_to", lambda: counted_to)
+    clock.now += timedelta(days=2)
+    await published.publish()
+    assert list(await published.revisions("account:acme")) == days(FIRST, LAST)
+    counted_to = clock() - timedelta(days=1)
+    await published.publish()
+    assert list(await published.revisions("account:acme")) == days(FIRST, LAST + timedelta(days=1))
+
+
+async def test_days_that_change_together_say_which_part_of_how_many_they_are(published, event):
+    await published.count(event("acme", "late", (LAST - timedelta(days=2)).isoformat()))
+    await published.publish()
+    bodies = [await newest(published, "account:acme", day) for day in days(FIRST, LAST)]
+    assert [(body["part"], body["parts"]) for body in bodies] == [
+        *((part, PUBLISHED_DAYS) for part in range(1, PUBLISHED_DAYS - 2)),
+        *((part, 3) for part in range(1, 4)),
+    ]
+
+
+async def test_each_account_closes_its_days_by_its_own_clock(metrics, event, fact, clock):
+    zones = {"east": "Pacific/Kiritimati", "west": "Pacific/Pago_Pago"}
+    await metrics.learn(*(fact("account.updated", account=name, time_zone=zone) for name, zone in zones.items()))
+    await metrics.count(*(event(name, "ann", "2026-08-24") for name in zones))
+    await metrics.publish()
+    assert {name: max(await metrics.revisions(f"account:{name}")) for name in zones} == {
+        "east": date(2026, 8, 25),  # it is 2:00 of the 26th
+        "west": date(2026, 8, 23),  # it is 1:00 of the 25th
+    }
+
+
+async def test_days_that_closed_while_nobody_was_there_are_published_later(published, metrics_of, clock):
+    clock.forward(days=4)
+    restarted = metrics_of()
+    await restarted.publish()
+    assert await restarted.revisions("account:acme") == dict.fromkeys(days(FIRST, LAST + timedelta(days=4)), 1)
+
+
+async def test_a_day_whose_commit_failed_is_published_the_next_time(published, clock, monkeypatch):
+    clock.forward(days=1)
+    insert = snapshots.insert
+
+    async def cut(connection, new, now):
+        await insert(connection, new, now)
+        pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        async with published.engine.connect() as other:
+            await other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshots, "insert", cut)
+        with pytest.raises((DBAPIError, OSError)):
+            await published.publisher.close_days()
+    assert max(await published.revisions("account:acme")) == LAST
+    await published.publish()
+    assert max(await published.revisions("account:acme")) == date(2026, 8, 25)
+
+
+async def test_after_months_of_silence_a_day_still_closes(metrics, event, clock):
+    await metrics.count(event("acme", "ann", "2026-05-01"))
+    await metrics.publish()
+    clock.forward(days=1)
+    await metrics.publish()
+    assert await metrics.revisions("account:acme") == dict.fromkeys(days(FIRST, LAST + timedelta(days=1)), 1)
+    assert (await newest(metrics, "account:acme", LAST))["kpis"]["last_contact"] == "2026-05-01"
+
+
+async def test_an_import_is_evaluated_once_when_it_is_finished_and_counted(published, event, fact):
+    await published.learn(fact("import.started", import_id="job", reason="history"))
+    for age in (3, 9, 6):
+        await published.count(
+            event("acme", f"late-{age}", (LAST - timedelta(days=age)).isoformat()),
+            event("fresh", "ann", (LAST - timedelta(days=age)).isoformat()),
+            import_id="job",
+        )
+        await published.count(event("acme", f"live-{age}", (LAST - timedelta(days=age)).isoformat()))
+        await published.publish()
+    assert set((await published.revisions("account:acme")).values()) == {1}
+    assert await published.revisions("account:fresh") == {}
+    end = published.counting.position.sequence + 1
+    await published.learn(fact("import.finished", import_id="job", usage_sequence=end, accepted=6, refused=0))
+    await published.publish()
+    assert await published.revisions("account:fresh") == {}  # its last batch is not counted yet
+    await published.count(event("acme", "late-20", (LAST - timedelta(days=20)).isoformat()), import_id="job")
+    await published.publish()
+    revised = await published.revisions("account:acme")
+    assert {on: revision for on, revision in revised.items() if revision > 1} == dict.fromkeys(
+        days(LAST - timedelta(days=20), LAST), 2
+    )
+    assert await published.revisions("account:fresh") == dict.fromkeys(days(LAST - timedelta(days=9), LAST), 1)
+
+
+async def test_an_import_that_holds_an_account_holds_its_days_too(published, event, fact, clock):
+    await published.learn(fact("import.started", import_id="job", reason="history"))
+    await published.count(event("acme", "late", LAST.isoformat()), import_id="job")
+    clock.forward(days=1)
+    await published.publish()
+    assert max(await published.revisions("account:acme")) == LAST
+    await published.learn(fact("import.finished", import_id="job", usage_sequence=0, accepted=1, refused=0))
+    await published.publish()
+    assert list((await published.revisions("account:acme")).items())[-2:] == [(LAST, 2), (LAST + timedelta(days=1), 1)]
+
+
+async def test_an_abandoned_import_is_evaluated_as_far_as_it_came(published, event):
+    await published.count(event("acme", "late", LAST.isoformat()), import_id="job")
+    async with published.engine.begin() as connection:
+        await connection.execute(text("UPDATE metrics.dirty SET marked_at = now() - interval '16 minutes'"))
+    await published.publish()
+    assert (await published.revisions("account:acme"))[LAST] == 2
+
+
+async def test_a_new_owner_publishes_the_newest_day_again_and_no_other(published, fact):
+    await published.learn(fact("account.updated", account="acme", owner="kim"))
+    await published.publish()
+    assert await published.revisions("account:acme") == dict.fromkeys(days(FIRST, LAST), 1) | {LAST: 2}
+    assert (await newest(published, "account:acme", LAST))["owner"] == "kim"
+    await published.learn(fact("account.updated", "2026-01-02T00:00:00Z", account="acme", owner="kim"))
+    await published.publish()
+    assert (await published.revisions("account:acme"))[LAST] == 2
+
+
+async def test_seats_from_a_day_on_change_the_days_from_then_on(published, fact):
+    starts = (LAST - timedelta(days=9)).isoformat()
+    await published.learn(
+        fact("account.updated", account="acme", production_date="2026-01-01"),
+        fact("license.issued", f"{starts}T12:00:00Z", account="acme", license="l", seats=4),
+    )
+    await published.publish()
+    adoption = {
+        day: (await newest(published, "account:acme", day))["kpis"]["adoption"]["den"] for day in days(FIRST, LAST)
+    }
+    assert adoption == {day: 4 if day.isoformat() >= starts else None for day in days(FIRST, LAST)}
+    assert set((await published.revisions("account:acme")).values()) == {2}  # the ladder began: all days
+
+
+async def test_nothing_is_published_of_days_that_are_about_to_be_recomputed(published, fact, clock):
+    await published.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
+    clock.forward(days=1)
+    await published.publish()
+    assert await published.revisions("account:acme") == dict.fromkeys(days(FIRST, LAST), 1)
+    assert [row[0] for row in await published.rows("SELECT subject FROM metrics.dirty")] == ["account:acme"]
+
+
+async def test_recomputed_days_are_published_with_what_changed(metrics, event, fact, clock, client, batches, reading):
+    clock.now = (await stored_at(client)).replace(hour=12, minute=0)
+    today = clock.now.date()
+    events = [event("acme", "ann", (today - timedelta(days=n)).isoformat() + "T20:00:00+00:00") for n in range(1, 5)]
+    async with reading(metrics):
+        for subject, data in batches(events):
+            await client.jetstream().publish(subject, data)
+    await metrics.publish()
+    await metrics.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
+    await metrics.publish()
+    assert set((await metrics.revisions("account:acme")).values()) == {1}
+    rezoning = Rezoning(metrics.engine, client.jetstream(), metrics.counting, metrics.register, clock)
+    assert await rezoning.run_once() == 1
+    await metrics.publish()
+    revisions = await metrics.revisions("account:acme")
+    assert revisions[today - timedelta(days=4)] == 2  # empty now: its evening is the next day in Tokyo
+    assert (await newest(metrics, "account:acme", today - timedelta(days=4)))["kpis"]["dau"] == 0
+
+
+async def stored_at(client):
+    ack = await client.jetstream().publish("raw.v1.test.x", b"")
+    return (await client.jetstream().get_msg(ack.stream, ack.seq)).time
+
+
+async def persistently(chore):
+    """As the service repeats its chores: what another process got in the way of is tried again."""
+    while True:
+        try:
+            return await chore()
+        except Exception as error:
+            if not (isinstance(error, Fenced) or is_unavailable(error)):
+                raise
+
+
+async def test_two_processes_publish_every_revision_once(metrics, metrics_of, every_day, event):
+    other = metrics_of()
+    await metrics.count(*every_day, *(event(f"n{n}", "ann", LAST.isoformat()) for n in range(120)))
+    await asyncio.gather(persistently(metrics.publish), persistently(other.publish))
+    await metrics.count(event("acme", "late", LAST.isoformat()))
+    await asyncio.gather(persistently(metrics.publish), persistently(other.publish))
+    assert await metrics.revisions("account:acme") == dict.fromkeys(days(FIRST, LAST), 1) | {LAST: 2}
+    assert await metrics.rows("SELECT count(*) FROM metrics.snapshot") == [(PUBLISHED_DAYS + 1 + 120,)]
+
+
+async def test_a_process_whose_memory_is_behind_publishes_nothing(published, metrics_of, event, fact, clock):
+    behind = metrics_of()
+    await behind.publish()
+    await published.count(event("acme", "late", LAST.isoformat()))
+    with pytest.raises(Fenced):
+        await behind.publisher.evaluate()
+    await behind.counting.load()
+    await published.learn(fact("account.updated", account="acme", owner="kim"))
+    with pytest.raises(Fenced):
+        await behind.publisher.evaluate()
+    clock.forward(days=1)
+    with pytest.raises(Fenced):
+        await behind.publisher.close_days()
+    await behind.publish()
+    assert list((await behind.revisions("account:acme")).values())[-2:] == [2, 1]
+
+
+def stage(fact, at, **fields):
+    return fact("opportunity.stage_changed", at, account="acme", opportunity="opp-1", **{"stage": 4} | fields)
+
+
+async def trial_snapshots(metrics):
+    bodies = await metrics.rows("SELECT body FROM metrics.snapshot WHERE subject = 'trial:opp-1' ORDER BY revision")
+    return [TrialSnapshot.model_validate(body) for (body,) in bodies]
+
+
+async def test_a_trial_is_published_when_a_fact_moves_it(metrics, fact):
+    await metrics.learn(stage(fact, "2026-08-10T09:00:00Z", stage=3))
+    await metrics.publish()
+    assert await trial_snapshots(metrics) == []
+    await metrics.learn(fact("account.updated", account="acme", name="Acme"), stage(fact, "2026-08-11T09:00:00Z"))
+    await metrics.publish()
+    await metrics.publish()
+    (running,) = await trial_snapshots(metrics)
+    assert (running.trial.state, running.trial.cycle_days, running.name) == ("running", 14, "Acme")
+    assert (running.approaching_on, running.breached_on) == (date(2026, 8, 27), date(2026, 9, 2))
+    await metrics.learn(fact("trial.decided", "2026-08-20T09:00:00Z", opportunity="opp-1", outcome="win"))
+    await metrics.publish()
+    running, stopped = await trial_snapshots(metrics)
+    assert (stopped.trial.state, stopped.trial.outcome, stopped.breached_on) == ("stopped", "win", None)
+    assert running.revision < stopped.revision
+
+
+async def test_a_trial_whose_account_gets_another_owner_is_published_again(metrics, fact):
+    await metrics.learn(stage(fact, "2026-08-11T09:00:00Z"))
+    await metrics.publish()
+    await metrics.learn(fact("account.updated", account="acme", owner="kim"))
+    await metrics.publish()
+    await metrics.learn(fact("license.issued", account="acme", license="l", seats=4))  # says nothing of trials
+    await metrics.publish()
+    assert [one.owner for one in await trial_snapshots(metrics)] == [None, "kim"]
+
+
+async def test_revisions_of_a_trial_rise_when_its_start_is_corrected(metrics, fact):
+    await metrics.learn(stage(fact, "2026-08-11T09:00:00Z"))
+    await metrics.publish()
+    await metrics.learn(stage(fact, "2026-07-01T09:00:00Z"))
+    await metrics.publish()
+    known = await trial_snapshots(metrics)
+    assert [one.trial.started for one in known] == [date(2026, 8, 11), date(2026, 7, 1)]
+    assert known[0].revision < known[1].revision
+
+
+async def stored(client):
+    js = client.jetstream()
+    last = (await js.stream_info(subjects.KPI)).state.last_seq
+    return [await js.get_msg(subjects.KPI, number) for number in range(1, last + 1)]
+
+
+async def test_every_snapshot_is_sent_with_an_id_of_its_own(published, client, fact):
+    await published.learn(stage(fact, "2026-08-11T09:00:00Z"))
+    await published.publish()
+    assert await published.publisher.send(client.jetstream()) == PUBLISHED_DAYS + 1
+    assert await published.publisher.send(client.jetstream()) == 0
+    messages = await stored(client)
+    account, trial = subjects.kpi_account("acme"), subjects.kpi_trial("opp-1")
+    of_account = [AccountSnapshot.model_validate_json(m.data) for m in messages if m.subject == account]
+    of_trial = [TrialSnapshot.model_validate_json(m.data) for m in messages if m.subject == trial]
+    assert sorted(one.kpis.as_of for one in of_account) == days(FIRST, LAST)
+    assert [one.trial.opportunity for one in of_trial] == ["opp-1"]
+    ids = {m.headers["Nats-Msg-Id"] for m in messages}
+    assert len(ids) == PUBLISHED_DAYS + 1
+    assert f"{account}/{LAST}/1" in ids
+
+
+async def test_after_a_crash_between_sending_and_noting_it_the_broker_knows_the_id(
+    published, metrics_of, client, monkeypatch
+):
+    async def crash(*_):
+        raise ConnectionResetError("the process ends here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshots, "mark_sent", crash)
+        with pytest.raises(ConnectionResetError):
+            await published.publisher.send(client.jetstream())
+    assert len(await stored(client)) == PUBLISHED_DAYS
+    restarted = metrics_of()
+    await restarted.load()
+    assert await restarted.publisher.send(client.jetstream()) == PUBLISHED_DAYS
+    assert len(await stored(client)) == PUBLISHED_DAYS
+    assert await restarted.publisher.send(client.jetstream()) == 0
+
+
+async def test_without_the_broker_nothing_is_taken_for_sent(published, client, nats_server):
+    nats_server.kill()
+    with pytest.raises((nats.errors.Error, OSError)):
+        await published.publisher.send(client.jetstream())
+    nats_server.start()
+    async with asyncio.timeout(20):
+        while not client.is_connected:  # noqa: ASYNC110  # the client comes back by itself
+            await asyncio.sleep(0.05)
+    assert await published.publisher.send(client.jetstream()) == PUBLISHED_DAYS
+    assert len({message.headers["Nats-Msg-Id"] for message in await stored(client)}) == PUBLISHED_DAYS
+
+
+async def test_a_late_event_is_sent_as_the_next_revision(published, client, event):
+    await published.publisher.send(client.jetstream())
+    await published.count(event("acme", "late", LAST.isoformat()))
+    await published.publish()
+    assert await published.publisher.send(client.jetstream()) == 1
+    newest = json.loads((await stored(client))[-1].data)
+    assert (newest["kpis"]["as_of"], newest["kpis"]["revision"], newest["kpis"]["mau"]) == (LAST.isoformat(), 2, 2)
+
+
+async def test_work_of_unknown_subjects_is_struck_off(metrics, engine):
+    async with engine.begin() as connection:
+        await worklist.mark(connection, {worklist.trial("nobody"): LAST, "something:else": LAST})
+    await metrics.publish()
+    assert await metrics.rows("SELECT * FROM metrics.dirty") == []

@@ -1,0 +1,230 @@
+"""A time zone that is learnt late: every day is counted again from the log, as an independent recount has it."""
+
+import asyncio
+import random
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from nats.js.errors import NotFoundError
+
+from uptake import subjects
+from uptake.clock import utc_now
+from uptake_metrics import worklist
+from uptake_metrics.rezoning import Rezoning
+
+ZONES = ["Europe/Berlin", "America/St_Johns", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Australia/Lord_Howe"]
+
+
+@pytest.fixture
+def clock(clock):
+    """The broker stamps what it stores with the real time."""
+    clock.now = utc_now()
+    return clock
+
+
+@pytest.fixture
+def rezoning_of(client):
+    def rezoning(metrics):
+        return Rezoning(metrics.engine, client.jetstream(), metrics.counting, metrics.register, metrics.clock)
+
+    return rezoning
+
+
+@pytest.fixture
+def send(client, batches):
+    async def send(events):
+        for subject, data in batches(events):
+            await client.jetstream().publish(subject, data)
+
+    return send
+
+
+@pytest.fixture
+def usage(event, clock):
+    """Instants all around the clock: two days of changing clocks in 2024, and the last ten weeks."""
+
+    def usage(account, seed=1, count=200):
+        rng = random.Random(seed)
+        days = [datetime(2024, 3, 31, tzinfo=UTC), datetime(2024, 11, 3, tzinfo=UTC)]
+        starts = [*days, *(clock.now - timedelta(days=rng.randrange(1, 70)) for _ in range(8))]
+        return [
+            event(
+                account,
+                f"user-{rng.randrange(9)}",
+                rng.choice(starts) + timedelta(hours=rng.uniform(-30, 20)),
+                rng.choice(["edit", "view"]),
+            )
+            for _ in range(count)
+        ]
+
+    return usage
+
+
+async def differences(metrics, recount, events, account, zone):
+    """The days on which the counts are not those of plain sets."""
+    today = metrics.clock.now.date()
+    spans = [(date(2024, 3, 25), date(2024, 5, 5)), (date(2024, 10, 28), date(2024, 12, 8))]
+    wrong = []
+    for first, last in [*spans, (today - timedelta(days=110), today + timedelta(days=1))]:
+        mine = [one for one in events if one["account"] == account]
+        for n, counted in enumerate(await metrics.counted(account, first, last)):
+            day = first + timedelta(days=n)
+            if counted != recount(mine, day, zone):
+                wrong.append((day, counted, recount(mine, day, zone)))
+    return wrong
+
+
+async def changes(metrics):
+    return await metrics.rows("SELECT account, from_zone, to_zone, kept_until FROM metrics.zone_change ORDER BY id")
+
+
+@pytest.mark.parametrize("zone", ZONES)
+async def test_a_zone_learnt_late_counts_every_day_again(
+    metrics, metrics_of, rezoning_of, reading, send, usage, fact, recount, zone
+):
+    events = usage("acme") + usage("bolt", 2)
+    async with reading(metrics):
+        await send(events)
+    assert await differences(metrics, recount, events, "acme", zone)
+    await metrics.learn(fact("account.updated", account="acme", time_zone=zone))
+    assert await rezoning_of(metrics).run_once() == 1
+    assert await rezoning_of(metrics).run_once() == 0
+    restarted = metrics_of()
+    await restarted.load()
+    for process in (metrics, restarted):
+        assert await differences(process, recount, events, "acme", zone) == []
+        assert await differences(process, recount, events, "bolt", "UTC") == []
+    assert await changes(metrics) == [("acme", "UTC", zone, None)]
+    assert (worklist.account("acme"), worklist.EVER) in await metrics.rows(
+        "SELECT subject, first_day FROM metrics.dirty"
+    )
+    assert "acme" in metrics.counting.touched
+
+
+async def test_the_people_of_a_recomputed_day(metrics, rezoning_of, reading, send, event, fact):
+    late = datetime(2024, 6, 1, 20, 30, tzinfo=UTC)  # the 2nd in Tokyo
+    async with reading(metrics):
+        await send([event("acme", "ann", late), event("acme", "t", late, environment="trial")])
+    await metrics.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
+    await rezoning_of(metrics).run_once()
+    assert await metrics.tally.users("acme", date(2024, 6, 1), "dau", None) == []
+    assert await metrics.tally.users("acme", date(2024, 6, 2), "dau", None) == ["ann"]
+    assert await metrics.tally.users("acme", date(2024, 6, 2), "dau", "edit") == ["ann"]
+    (trial,) = await metrics.tally.days("acme", date(2024, 6, 2), date(2024, 6, 2), "trial")
+    assert trial.counts.dau_30[-1] == 1
+    assert trial.last_contact == date(2024, 6, 2)
+
+
+async def test_there_and_back_again_is_where_it_was(metrics, rezoning_of, reading, send, usage, fact, recount):
+    events = usage("acme")
+    async with reading(metrics):
+        await send(events)
+    for occurred_at, zone in [("2026-01-01T00:00:00Z", "Asia/Tokyo"), ("2026-01-02T00:00:00Z", None)]:
+        await metrics.learn(fact("account.updated", occurred_at, account="acme", time_zone=zone))
+        await rezoning_of(metrics).run_once()
+    assert await differences(metrics, recount, events, "acme", "UTC") == []
+    assert [row[1:3] for row in await changes(metrics)] == [("UTC", "Asia/Tokyo"), ("Asia/Tokyo", "UTC")]
+
+
+async def test_usage_that_keeps_arriving_is_neither_lost_nor_doubled(
+    metrics, metrics_of, rezoning_of, reading, send, usage, fact, recount
+):
+    accounts = ["acme", "bolt"]
+    events = [one for account in accounts for one in usage(account, 3, 600)]
+    rng = random.Random(4)
+    rng.shuffle(events)
+    arrived, zones = 0, ["Asia/Tokyo", "America/New_York", "Pacific/Apia"]
+    rezoning = rezoning_of(metrics)
+
+    async def arrive():
+        nonlocal arrived
+        while arrived < len(events):
+            await send(events[arrived : arrived + 15])
+            arrived += 15
+
+    async def change():
+        for number, zone in enumerate(zones, 1):
+            while arrived < len(events) * number // 4:  # noqa: ASYNC110  # the other task sets no event
+                await asyncio.sleep(0.001)
+            facts = [
+                fact("account.updated", f"2026-01-0{number}T00:00:00Z", account=name, time_zone=zone)
+                for name in accounts
+            ]
+            await metrics.learn(*facts)
+            assert await rezoning.run_once() > 0
+
+    async with reading(metrics):
+        await asyncio.gather(arrive(), change())
+    restarted = metrics_of()
+    await restarted.load()
+    for process in (metrics, restarted):
+        for account in accounts:
+            assert await differences(process, recount, events, account, zones[-1]) == []
+
+
+async def test_what_counting_refused_does_not_stop_it(metrics, rezoning_of, reading, client, send, event, fact):
+    subject, day = subjects.usage(subjects.shard_of("acme")), date(2024, 6, 1)
+    async with reading(metrics):
+        await send([event("acme", "ann", "2024-06-01")])
+        await client.jetstream().publish(subject, b"{ no JSON")
+        await send([event("acme", "bob\0", "2024-06-01")])
+        await send([event("acme", "eve", metrics.clock.now + timedelta(days=3))])
+        await send([event("acme", "bob", "2024-06-01")])
+    assert len(metrics.rejected) == 3
+    await metrics.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
+    metrics.clock.forward(days=9)  # what was of the future when it came must not count now that its day is over
+    assert await rezoning_of(metrics).run_once() == 1
+    assert await metrics.tally.users("acme", day, "dau", None) == ["ann", "bob"]
+    assert await metrics.counted("acme", metrics.clock.now.date(), metrics.clock.now.date()) == [(0, 0, 0)]
+
+
+async def test_days_that_the_log_no_longer_covers_keep_the_former_zone(
+    metrics, metrics_of, rezoning_of, reading, send, client, event, fact, monkeypatch
+):
+    evening = timedelta(hours=20)  # the next day in Tokyo
+    days = [datetime(2024, 6, n, tzinfo=UTC) + evening for n in range(1, 11)]
+    async with reading(metrics):
+        for n, at in enumerate(days):
+            await send([event("acme", f"user-{n}", at)])
+    await client.jetstream().purge_stream(subjects.USAGE, seq=5)  # the first four are gone
+    rezoning = rezoning_of(metrics)
+
+    async def first_stored():
+        return days[4]
+
+    monkeypatch.setattr(rezoning, "_first_stored", first_stored)
+    await metrics.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
+    assert await rezoning.run_once() == 1
+    assert await changes(metrics) == [("acme", "UTC", "Asia/Tokyo", date(2024, 6, 7))]
+    restarted = metrics_of()
+    await restarted.load()
+    for process in (metrics, restarted):
+        daily = [count[0] for count in await process.counted("acme", date(2024, 6, 1), date(2024, 6, 12))]
+        # Up to the 7th as it was; from the 8th on each day is the evening before.
+        assert daily == [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("left", [0, 2])
+async def test_how_far_the_log_reaches_is_asked_of_the_broker(
+    metrics, rezoning_of, reading, send, client, event, fact, left
+):
+    async with reading(metrics):
+        for n in range(5):
+            await send([event("acme", f"user-{n}", "2024-06-01")])
+    await client.jetstream().purge_stream(subjects.USAGE, keep=left)
+    await metrics.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
+    assert await rezoning_of(metrics).run_once() == 1
+    ((_, _, _, kept_until),) = await changes(metrics)
+    assert timedelta() <= kept_until - metrics.clock.now.date() <= timedelta(days=2)
+    assert await metrics.counted("acme", date(2024, 6, 1), date(2024, 6, 1)) == [(5, 5, 5)]
+
+
+async def test_without_its_stream_nothing_is_changed(metrics, rezoning_of, reading, send, client, event, fact):
+    async with reading(metrics):
+        await send([event("acme", "ann", "2024-06-01")])
+    await metrics.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
+    await client.jetstream().delete_stream(subjects.USAGE)
+    with pytest.raises(NotFoundError):
+        await rezoning_of(metrics).run_once()
+    assert await changes(metrics) == []
+    assert await metrics.counted("acme", date(2024, 6, 1), date(2024, 6, 1)) == [(1, 1, 1)]
