@@ -7,8 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
-from uptake_alerting import evaluation, listing, ticker
+from uptake_alerting import evaluation, listing, store, ticker
+from uptake_alerting.fold import Judged, State, fold
 from uptake_alerting.routes import Routes, RoutesFile, parse
+from uptake_alerting.rules import ADOPTION_BELOW_TARGET, closed_at, judge_adoption
 from uptake_alerting.tables import alert_event, delivery, instance, sample
 
 ROUTES = parse(
@@ -117,6 +119,36 @@ async def test_how_a_series_arrives_does_not_matter(take, alerts, history, serie
     assert [f"{a.state} {a.reason}" for a in found] == states
 
 
+@pytest.mark.parametrize("seed", range(25))
+async def test_any_order_any_duplicates_and_late_revisions_end_where_the_days_themselves_end(
+    take, alerts, engine, account_day, seed
+):
+    dice = random.Random(seed)
+    published = [
+        account_day(START + timedelta(days=day), dice.choice([24, 24, 24, 60, None]), revision=revision)
+        for day in range(16)
+        for revision in range(1, dice.choice([1, 2, 2, 3]))
+    ]
+    arriving = dice.sample(published * 2, len(published) * 2)
+    while arriving:
+        size = dice.randint(1, 5)
+        await take(*arriving[:size])
+        arriving = arriving[size:]
+    await _ends_like_the_pure_fold(engine, alerts, published)
+
+
+async def _ends_like_the_pure_fold(engine, alerts, published):
+    newest = {s.kpis.as_of: s for s in sorted(published, key=lambda s: s.kpis.revision)}
+    days = [newest[day] for day in sorted(newest)]
+    judged = [Judged(s.kpis.as_of, closed_at(s.kpis.as_of, "UTC"), judge_adoption(s)) for s in days]
+    state, spans = fold(State(), judged, ADOPTION_BELOW_TARGET)
+    async with engine.begin() as connection:
+        (found,) = await store.lock(connection, ADOPTION_BELOW_TARGET.name, ["acme"])
+    assert found.state == state
+    alive = [(a.state, a.since, a.fired_at) for a in await alerts() if a.resolved_at is None]
+    assert alive == [(state.condition, span.since, span.fired_at) for span in spans if span.ended_at is None]
+
+
 async def test_a_late_revision_takes_a_firing_back_and_says_so(take, alerts, history, account_day):
     await take(*history("BBB"))
     await take(account_day(START + timedelta(days=1), mau=55, revision=2))
@@ -189,6 +221,20 @@ async def test_two_replicas_that_evaluate_at_once_tell_it_once(engine, alerts, h
     assert len(alert.deliveries) == len(alert.transitions) == 1
 
 
+async def test_an_evaluation_waits_for_another_of_the_same_instance_and_goes_on_from_its_result(
+    engine, take, alerts, history
+):
+    first, second, third = history("BBB")
+    await take(first)
+    async with engine.begin() as slow:
+        await evaluation.take(slow, [second], ROUTES, NOW)
+        other = asyncio.create_task(take(third))
+        await asyncio.wait([other], timeout=0.2)
+        assert not other.done()
+    await other
+    assert [a.state for a in await alerts()] == ["firing"]
+
+
 TRIAL_OVER = datetime(2026, 2, 23, 23, tzinfo=UTC)
 
 
@@ -249,3 +295,30 @@ async def test_an_alert_without_any_channel_is_open_and_undeliverable_until_one_
     assert not alert.undeliverable
     assert [(d.channel, d.kind) for d in alert.deliveries] == [("team", "trigger")]
     assert alert.since == START
+
+
+def in_parts(days):
+    return [day.model_copy(update={"part": part, "parts": len(days)}) for part, day in enumerate(days, 1)]
+
+
+async def test_a_publication_in_parts_is_judged_at_its_last_part_only(take, alerts, history):
+    *first, last = in_parts(history("BBBBB"))
+    for day in first:
+        await take(day)
+        assert await alerts() == []
+    await take(last)
+    await take(last)
+    (alert,) = await alerts()
+    assert (alert.state, alert.since) == ("firing", START)
+    assert alert.values["as_of"] == str(START + timedelta(days=4))
+
+
+async def test_a_revision_in_parts_opens_and_closes_nothing_half_way(take, alerts, history):
+    """Every day is revised twice; in mid-publication the series would fire, close and fire again."""
+    await take(*history("CCCCCC"))
+    for day in in_parts(history("BBBBBB", revision=2)):
+        await take(day)
+    for day in in_parts(history("BBBCBB", revision=3)):
+        await take(day)
+    (alert,) = await alerts()
+    assert [(t.kind, t.reason) for t in alert.transitions] == [("firing", "firing")]

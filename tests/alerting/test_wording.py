@@ -1,5 +1,6 @@
 """A message says what broke, the numbers, since when, who owns it, why you, and what next; customers cannot inject."""
 
+import re
 from datetime import UTC, date, datetime
 from fractions import Fraction
 
@@ -117,6 +118,13 @@ def test_a_customers_name_cannot_call_the_channel_or_become_a_link(adoption):
     assert ">" not in text
     assert "&lt;!channel&gt;" in text
     assert "&amp; Sons" in text
+
+
+@pytest.mark.parametrize("start", range(6))
+def test_a_text_is_never_cut_within_an_entity(start):
+    text = slack_text(Notice("x" * start + "&<>" * 1000, ()))
+    assert len(text) <= SLACK_LENGTH
+    assert re.fullmatch(r"\*x*(&(amp|lt|gt);)*…", text)
 
 
 @given(st.text(max_size=4000), st.lists(st.text(max_size=500), max_size=8))

@@ -10,8 +10,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake.clock import utc_now
-from uptake.database import is_unavailable
 from uptake_alerting import outbox, wording
+from uptake_alerting.loops import log_failure
 from uptake_alerting.outbox import Claimed
 from uptake_alerting.patience import Next, Sent, after
 from uptake_alerting.roster import fallback
@@ -54,7 +54,7 @@ class Courier:
                 busy = await self.deliver_one(utc_now())
             except Exception as error:
                 busy = False  # the claim's lease ends by itself, and the delivery is tried again
-                log.warning("delivery not recorded", error=type(error).__name__, exc_info=not is_unavailable(error))
+                log_failure("a delivery", error)
             if not busy:
                 await self._wait()
 

@@ -25,6 +25,7 @@ from uptake_alerting.rules import ADOPTION_BELOW_TARGET, TRIAL_BREACHED, Rule, c
 from uptake_alerting.store import Instance
 from uptake_alerting.tables import episode
 
+DUE_LIMIT = 500  # instances that one transaction of a tick looks at
 Snapshot = AccountSnapshot | TrialSnapshot
 
 
@@ -41,18 +42,25 @@ class Subject:
 
 
 async def take(connection: AsyncConnection, snapshots: Iterable[Snapshot], routes: Routes, now: datetime) -> None:
-    """Keep the snapshots and evaluate whatever they changed. The same snapshots again change nothing."""
+    """Keep the snapshots and evaluate whatever they changed. The same snapshots again change nothing.
+
+    Of a publication in several parts nothing is judged before the last one: half of it would be a truth that never was.
+    """
     known = list(snapshots)
-    days = await store.save_samples(connection, (s for s in known if isinstance(s, AccountSnapshot)))
+    of_accounts = [s for s in known if isinstance(s, AccountSnapshot)]
+    saved = await store.save_samples(connection, of_accounts)
+    complete = {s.account: s.parts for s in of_accounts if s.part == s.parts}
+    days = {account: saved.get(account, set()) for account, parts in complete.items() if account in saved or parts > 1}
+    in_parts = {account for account in days if complete[account] > 1}
     trials = await store.save_trials(connection, (s for s in known if isinstance(s, TrialSnapshot)))
-    await _evaluate_accounts(connection, ADOPTION_BELOW_TARGET, days, routes, now)
+    await _evaluate_accounts(connection, ADOPTION_BELOW_TARGET, days, in_parts, routes, now)
     instances = await store.lock(connection, TRIAL_BREACHED.name, trials)
     await _evaluate_trials(connection, TRIAL_BREACHED, instances, routes, now)
 
 
 async def tick(connection: AsyncConnection, routes: Routes, now: datetime) -> int:
     """What only the clock knows: trials whose limit has come. How many instances were looked at."""
-    instances = await store.lock_due(connection, TRIAL_BREACHED.name, now)
+    instances = await store.lock_due(connection, TRIAL_BREACHED.name, now, DUE_LIMIT)
     await _evaluate_trials(connection, TRIAL_BREACHED, instances, routes, now)
     return len(instances)
 
@@ -68,10 +76,15 @@ def routable(unheard: Unheard, routes: Routes) -> list[Recipient]:
 
 
 async def _evaluate_accounts(
-    connection: AsyncConnection, rule: Rule, changed: dict[str, set[date]], routes: Routes, now: datetime
+    connection: AsyncConnection,
+    rule: Rule,
+    changed: dict[str, set[date]],
+    in_parts: set[str],  # days that came with earlier parts may have changed too
+    routes: Routes,
+    now: datetime,
 ) -> None:
     instances = await store.lock(connection, rule.name, changed)
-    late = {i.subject for i in instances if _needs_history(i, changed[i.subject])}
+    late = in_parts | {i.subject for i in instances if _needs_history(i, changed[i.subject])}
     samples = await store.load_samples(connection, late)
     fresh = [(account, day) for account, days in changed.items() if account not in late for day in days]
     samples |= await store.load_samples(connection, (), fresh)
@@ -108,7 +121,7 @@ async def _evaluate_trials(
 def _needs_history(found: Instance, days: Collection[date]) -> bool:
     """A late day, or once a week to move the checkpoint; else the fold goes on from where it stands."""
     newest = found.state.day
-    return newest is not None and (min(days) <= newest or max(days).toordinal() % 7 == 0)
+    return newest is not None and bool(days) and (min(days) <= newest or max(days).toordinal() % 7 == 0)
 
 
 def _fold(rule: Rule, found: Instance, samples: Sequence[AccountSnapshot], *, whole: bool) -> tuple[Instance, Outcome]:

@@ -1,36 +1,27 @@
 """Publishes alert events from their outbox to ALERT. The same event may be published twice, under one message id."""
 
-import asyncio
 from datetime import datetime
 
-import nats.errors
-import nats.js.errors
-import structlog
 from nats.js import JetStreamContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake.clock import utc_now
-from uptake.database import is_unavailable
 from uptake.messages.alerts import AlertEvent
 from uptake.subjects import ALERT
 from uptake_alerting import outbox
+from uptake_alerting.loops import forever
 
-POLL_S, BACKOFF_S = 0.5, 3.0
+POLL_S = 0.5
 PUBLISH_S = 5.0
-
-log = structlog.get_logger(__name__)
 
 
 async def run(engine: AsyncEngine, js: JetStreamContext) -> None:
     """Until cancelled."""
-    while True:
-        try:
-            wait_s = 0.0 if await relay_once(engine, js, utc_now()) else POLL_S
-        except Exception as error:
-            expected = isinstance(error, nats.errors.Error | nats.js.errors.Error) or is_unavailable(error)
-            log.warning("events wait in the outbox", error=type(error).__name__, exc_info=not expected)
-            wait_s = BACKOFF_S
-        await asyncio.sleep(wait_s)
+
+    async def step() -> float:
+        return 0.0 if await relay_once(engine, js, utc_now()) else POLL_S
+
+    await forever("publishing alert events", step)
 
 
 async def relay_once(engine: AsyncEngine, js: JetStreamContext, now: datetime) -> int:

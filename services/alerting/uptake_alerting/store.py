@@ -87,7 +87,7 @@ async def lock(connection: AsyncConnection, rule: str, subjects: Collection[str]
     return await _instances(connection, select(instance).where(*mine).order_by(instance.c.subject).with_for_update())
 
 
-async def lock_due(connection: AsyncConnection, rule: str, now: datetime, limit: int = 500) -> list[Instance]:
+async def lock_due(connection: AsyncConnection, rule: str, now: datetime, limit: int) -> list[Instance]:
     """Instances that asked to be looked at by now and that no other evaluation holds."""
     due = select(instance).where(instance.c.rule == rule, instance.c.wake_at <= now)
     return await _instances(connection, due.order_by(instance.c.subject).limit(limit).with_for_update(skip_locked=True))

@@ -1,14 +1,13 @@
 """Asks the clock: trials whose limit has come, and alerts that reached nobody while a channel has appeared."""
 
-import asyncio
 from datetime import datetime
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake.clock import utc_now
-from uptake.database import is_unavailable
 from uptake_alerting import evaluation, outbox
+from uptake_alerting.loops import forever
 from uptake_alerting.routes import RoutesFile
 
 log = structlog.get_logger(__name__)
@@ -16,19 +15,19 @@ log = structlog.get_logger(__name__)
 
 async def run(engine: AsyncEngine, routes: RoutesFile, tick_s: float) -> None:
     """Until cancelled. A tick that was missed is not lost: the next one finds the same."""
-    while True:
-        try:
-            await tick(engine, routes, utc_now())
-        except Exception as error:
-            log.warning("tick failed", error=type(error).__name__, exc_info=not is_unavailable(error))
-        await asyncio.sleep(tick_s)
+
+    async def step() -> float:
+        await tick(engine, routes, utc_now())
+        return tick_s
+
+    await forever("a tick", step)
 
 
 async def tick(engine: AsyncEngine, routes: RoutesFile, now: datetime) -> None:
-    more = True
-    while more:
+    looked_at = evaluation.DUE_LIMIT
+    while looked_at == evaluation.DUE_LIMIT:
         async with engine.begin() as connection:
-            more = await evaluation.tick(connection, routes.current(), now) > 0
+            looked_at = await evaluation.tick(connection, routes.current(), now)
     await tell_unheard(engine, routes, now)
 
 

@@ -61,7 +61,11 @@ class AccountKpis(Message):
 
 
 class AccountSnapshot(Message):
-    """One closed day of one account. Subject: `kpi.account.v1.<token of the account>`."""
+    """One closed day of one account. Subject: `kpi.account.v1.<token of the account>`.
+
+    One change often revises many days. They are published oldest first as parts `part` of `parts`: what is between the
+    first and the last is neither the old truth nor the new one, so a reader judges at the last.
+    """
 
     account: str
     name: str | None
@@ -79,6 +83,8 @@ class AccountSnapshot(Message):
     seats_before: int | None
     seat_grace_until: Day | None
     published_at: Instant
+    part: int = 1
+    parts: int = 1
     kpis: AccountKpis
 
 
