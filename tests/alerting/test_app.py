@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import json
+import os
+import signal
+import sys
 from datetime import UTC, date, datetime, timedelta
 
 import httpx2
@@ -195,3 +198,48 @@ async def test_a_file_with_an_error_does_not_stop_the_service(start, tmp_path):
         return "uptake_alerting_routes_valid 0.0" in (await client.get("/metrics")).text
 
     await until(told)
+
+
+async def test_the_process_migrates_serves_and_ends_cleanly(database_url, nats_server, js, free_port, tmp_path):
+    port = free_port()
+    environment = os.environ | {
+        "UPTAKE_DATABASE_URL": database_url,
+        "UPTAKE_NATS_URL": nats_server.url,
+        "UPTAKE_HTTP_PORT": str(port),
+        "UPTAKE_CONFIG_DIR": str(tmp_path / "config"),
+        "UPTAKE_LOG_FORMAT": "json",
+    }
+
+    async def process(*arguments):
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "uptake_alerting.app", *arguments, env=environment, stdout=asyncio.subprocess.PIPE
+        )
+
+    migrations = [await process("migrate") for _ in range(2)]
+    await asyncio.gather(*(one.communicate() for one in migrations))
+    assert [one.returncode for one in migrations] == [0, 0]
+    running = await process()
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+
+        async def ready():
+            try:
+                return (await client.get("/readyz")).status_code == 200
+            except httpx2.TransportError:
+                return False
+
+        await until(ready)
+    running.send_signal(signal.SIGTERM)
+    output, _ = await asyncio.wait_for(running.communicate(), 15)
+    assert running.returncode == 0
+    assert [line for line in output.splitlines() if json.loads(line)["level"] not in ("info",)] == []
+    assert database_url.encode() not in output
+
+
+async def test_a_missing_setting_is_named(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("UPTAKE_")}
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "uptake_alerting.app", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    _, told = await running.communicate()
+    assert running.returncode == 2
+    assert b"UPTAKE_DATABASE_URL" in told

@@ -227,10 +227,11 @@ async def test_an_evaluation_waits_for_another_of_the_same_instance_and_goes_on_
     first, second, third = history("BBB")
     await take(first)
     async with engine.begin() as slow:
-        await evaluation.take(slow, [second], ROUTES, NOW)
+        await store.lock(slow, ADOPTION_BELOW_TARGET.name, ["acme"])
         other = asyncio.create_task(take(third))
         await asyncio.wait([other], timeout=0.2)
         assert not other.done()
+        await evaluation.take(slow, [second], ROUTES, NOW)
     await other
     assert [a.state for a in await alerts()] == ["firing"]
 

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -102,17 +102,21 @@ async def _instances(connection: AsyncConnection, statement: Any) -> list[Instan
 
 async def save_instances(connection: AsyncConnection, rows: Sequence[tuple[Instance, datetime | None]]) -> None:
     """Each with when to look again."""
-    for found, wake_at in rows:
-        await connection.execute(
-            update(instance)
-            .where(instance.c.rule == found.rule, instance.c.subject == found.subject)
-            .values(
-                version=instance.c.version + 1,
-                state=_STATE.dump_python(found.state, mode="json"),
-                checkpoint=_STATE.dump_python(found.checkpoint, mode="json"),
-                wake_at=wake_at,
-            )
-        )
+    mine = (instance.c.rule == bindparam("of_rule"), instance.c.subject == bindparam("of_subject"))
+    values: dict[str, Any] = {name: bindparam(name) for name in ("state", "checkpoint", "wake_at")}
+    parameters = [
+        {
+            "of_rule": found.rule,
+            "of_subject": found.subject,
+            "state": _STATE.dump_python(found.state, mode="json"),
+            "checkpoint": _STATE.dump_python(found.checkpoint, mode="json"),
+            "wake_at": wake_at,
+        }
+        for found, wake_at in rows
+    ]
+    if parameters:
+        statement = update(instance).where(*mine).values(version=instance.c.version + 1, **values)
+        await connection.execute(statement, parameters)
 
 
 async def load_samples(
