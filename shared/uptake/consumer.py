@@ -68,7 +68,7 @@ class Consumer:
         info = await js.add_consumer(stream, config)
         return cls(js, info, await js.pull_subscribe_bind(info.name, stream))
 
-    async def verify(self, cursor: Cursor) -> str:
+    async def verify(self, cursor: Cursor, *, may_be_trimmed: bool = False) -> str:
         """The stream's UUID, or StreamMismatch. Asked after the consumer was made, so that it speaks of its stream.
 
         A cursor that never read starts at whatever the stream still holds.
@@ -84,7 +84,7 @@ class Consumer:
             raise StreamMismatch(f"the stream was wiped and made again ({here})")
         if last < cursor.sequence:
             raise StreamMismatch(f"the stream was rolled back ({here})")
-        if first > cursor.sequence + 1:
+        if first > cursor.sequence + 1 and not may_be_trimmed:
             raise StreamMismatch(f"the stream was trimmed past the cursor ({here})")
         return uuid
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from uptake.clock import utc_now
 from uptake.consumer import Consumer, Cursor, Entry, Hole, StreamMismatch
 from uptake.database import is_data_error, is_unavailable
+from uptake.loops import is_cancelled
 
 __all__ = ["Cursor", "Entry", "Fenced", "Reader", "StreamMismatch"]
 
@@ -44,15 +45,17 @@ class Reader:
         refuse: Callable[[Entry, Exception], Awaitable[None]],
         max_messages: int = 256,
         max_wait_s: float = 0.05,
+        may_be_trimmed: bool = False,
     ) -> None:
         """`position` reads the row. `apply(entries, expected, new)` writes state and row in one transaction and raises
         Fenced when the row is not at `expected`; `entries` is empty when a refused entry is stepped over. `refuse`
         puts away the one entry whose data the database or its message class will never take; it may see it twice.
+        `may_be_trimmed`: the stream keeps only the newest of each subject, so what left it unread was superseded.
         """
         self._js = client.jetstream()
         self._stream, self._subjects = stream, list(subjects)
         self._position, self._apply, self._refuse = position, apply, refuse
-        self._max_messages, self._max_wait_s = max_messages, max_wait_s
+        self._max_messages, self._max_wait_s, self._may_be_trimmed = max_messages, max_wait_s, may_be_trimmed
         self._failures = 0
         self.ready = False
         self.reason: str | None = f"{stream}: has not started reading"
@@ -67,11 +70,11 @@ class Reader:
 
     async def run(self) -> None:
         """Read until cancelled."""
-        while not _is_cancelled():
+        while not is_cancelled():
             try:
                 await self._read_from_the_row()
             except Exception as error:
-                if not _is_cancelled():
+                if not is_cancelled():
                     await self._wait_after(error)
         raise asyncio.CancelledError
 
@@ -94,11 +97,11 @@ class Reader:
         cursor = await self._position()
         consumer = await Consumer.create(self._js, self._stream, self._subjects, cursor.sequence)
         try:
-            uuid = await consumer.verify(cursor)
+            uuid = await consumer.verify(cursor, may_be_trimmed=self._may_be_trimmed)
             self.lag = consumer.pending
             if self._failures == 0:  # else ready is what has worked again, not what is tried again
                 self.ready, self.reason = True, None
-            while not _is_cancelled():
+            while not is_cancelled():
                 asked_at = utc_now()
                 entries = await consumer.fetch(self._max_messages, self._max_wait_s)
                 self.lag = consumer.pending + len(entries)
@@ -136,12 +139,6 @@ class Reader:
         await self._refuse(entry, error)
         await self._apply([], cursor, new)
         return new
-
-
-def _is_cancelled() -> bool:
-    """The client turns a cancellation into another error now and then; the task itself still knows."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _in_words(error: Exception) -> str:

@@ -305,6 +305,16 @@ async def test_a_stream_that_lost_messages_stops_the_reader_and_names_the_positi
     assert await ledger.seen() == numbers(0, 3)
 
 
+async def test_what_left_a_stream_of_newest_messages_is_not_missed(client: Client, ledger: Ledger) -> None:
+    await publish(client, numbers(0, 3))
+    async with reading(client, ledger, may_be_trimmed=True):
+        await until_seen(ledger, 3)
+    await trim(client)
+    async with reading(client, ledger, may_be_trimmed=True):
+        await until_seen(ledger, 4)
+    assert await ledger.position() == Cursor("one", 8)
+
+
 async def test_a_stream_wiped_under_a_running_reader_is_noticed(client: Client, ledger: Ledger) -> None:
     await publish(client, numbers(0, 3))
     async with reading(client, ledger) as reader:

@@ -98,6 +98,7 @@ def build(settings: AlertingSettings) -> FastAPI:
             position=intake.position,
             apply=intake.apply,
             refuse=intake.refuse,
+            may_be_trimmed=True,  # KPI keeps the newest snapshots of each subject, and each is complete
         )
         health.add("reader", lambda: reader.reason)
         told.reader_lag.set_function(lambda: reader.lag)

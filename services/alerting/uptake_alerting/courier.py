@@ -10,8 +10,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake.clock import utc_now
+from uptake.loops import log_failure
 from uptake_alerting import outbox, wording
-from uptake_alerting.loops import log_failure
 from uptake_alerting.outbox import Claimed
 from uptake_alerting.patience import Next, Sent, after
 from uptake_alerting.roster import fallback

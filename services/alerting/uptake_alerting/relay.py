@@ -6,10 +6,10 @@ from nats.js import JetStreamContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake.clock import utc_now
+from uptake.loops import forever
 from uptake.messages.alerts import AlertEvent
 from uptake.subjects import ALERT
 from uptake_alerting import outbox
-from uptake_alerting.loops import forever
 
 POLL_S = 0.5
 PUBLISH_S = 5.0

@@ -6,8 +6,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake.clock import utc_now
+from uptake.loops import forever
 from uptake_alerting import evaluation, outbox
-from uptake_alerting.loops import forever
 from uptake_alerting.routes import RoutesFile
 
 log = structlog.get_logger(__name__)

@@ -8,17 +8,19 @@ Owns:  the PostgreSQL schema `metrics`: activity, facts, published values. Nobod
 import asyncio
 import base64
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
-import nats.errors
 import structlog
 from fastapi import FastAPI
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from uptake import broker, database, subjects, telemetry
 from uptake.clock import utc_now
+from uptake.loops import forever
 from uptake.messages.refusals import Refusal
 from uptake.reader import Entry, Fenced, Reader
 from uptake.serve import serve
@@ -32,6 +34,8 @@ from uptake_metrics.register import Register
 from uptake_metrics.rezoning import Rezoning
 from uptake_metrics.tally import Tally
 
+Chore = Callable[[], Coroutine[Any, Any, Any]]
+
 _log = structlog.get_logger()
 
 
@@ -44,22 +48,48 @@ class Settings(ServiceSettings, DatabaseSettings):
 
 def build(settings: Settings) -> FastAPI:
     """The service as an ASGI app: its lifespan connects, reads and publishes until it ends."""
-    engine = database.engine(settings, "uptake-metrics")
-    rejects = _Rejects()
-    register = Register(engine, settings.vendor_zone, rejects.put)
-    counting = Counting(engine, register.zone_of, utc_now, rejects.put)
-    tally = Tally(engine, counting)
-    board = Board(counting, register, tally, utc_now)
-    exporter = Exporter(board)
-    answers = http.Answers(engine, counting, register, tally, board, settings.vendor_zone, utc_now)
-    health = telemetry.Health()
+    service = _Service(settings)
+    app = http.build(service.answers, ready=lambda: bool(service.counting.positions), lifespan=service.live)
+    app.routes.extend(telemetry.routes(service.health, extra=service.exporter.text))
+    return app
+
+
+class _Service:
+    """The parts of the service, wired together once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.engine = engine = database.engine(settings, "uptake-metrics")
+        self.health = telemetry.Health()
+        self.rejects = _Rejects()
+        self.register = register = Register(engine, settings.vendor_zone, self.rejects.put)
+        self.counting = counting = Counting(engine, register.zone_of, utc_now, self.rejects.put)
+        self.tally = tally = Tally(engine, counting)
+        self.board = board = Board(counting, register, tally, utc_now)
+        self.exporter = Exporter(board)
+        self.answers = http.Answers(engine, counting, register, tally, board, settings.vendor_zone, utc_now)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        client = await broker.connect(settings, "metrics")
-        rejects.js = js = client.jetstream()
+    async def live(self, app: FastAPI) -> AsyncIterator[None]:
+        client = await broker.connect(self.settings, "metrics")
+        self.rejects.js = client.jetstream()
+        facts, usage = self._readers(client)
+        self.health.add("facts", lambda: facts.reason)
+        self.health.add("usage", lambda: usage.reason)
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(facts.run()), tasks.create_task(_after(facts, usage))]
+            for every_s, do in self._chores(self.rejects.js, facts, usage):
+                running.append(tasks.create_task(forever(do.__name__, partial(self._when_loaded, do, every_s))))
+            yield
+            for task in running:
+                task.cancel()
+        await client.close()
+        await self.engine.dispose()
+
+    def _readers(self, client: Client) -> tuple[Reader, Reader]:
+        register, counting, refuse = self.register, self.counting, self.rejects.put
         facts = Reader(
-            client, subjects.FACTS, ["fact.v1.>"], position=register.load, apply=register.apply, refuse=rejects.put
+            client, subjects.FACTS, ["fact.v1.>"], position=register.load, apply=register.apply, refuse=refuse
         )
         usage = Reader(
             client,
@@ -67,59 +97,61 @@ def build(settings: Settings) -> FastAPI:
             ["usage.v1.*"],
             position=counting.load,
             apply=counting.apply,
-            refuse=rejects.put,
+            refuse=refuse,
             max_messages=64,  # some tens of milliseconds of decoding between two turns of the loop
         )
-        health.add("facts", lambda: facts.reason)
-        health.add("usage", lambda: usage.reason)
-        rezoning = Rezoning(engine, js, counting, register, utc_now)
+        return facts, usage
+
+    def _chores(self, js: JetStreamContext, facts: Reader, usage: Reader) -> list[tuple[float, Chore]]:
+        """What is done besides reading, and how many seconds apart."""
+        rezoning = Rezoning(self.engine, js, self.counting, self.register, utc_now)
         publisher = Publisher(
-            engine, counting, register, tally, settings.vendor_zone, utc_now, current_to=lambda: usage.current_to
+            self.engine,
+            self.counting,
+            self.register,
+            self.tally,
+            self.settings.vendor_zone,
+            utc_now,
+            current_to=lambda: usage.current_to,
         )
-
-        async def housekeeping() -> None:
-            await counting.turn()
-            await counting.compact()
-            meters.STATE_BYTES.set(sum(shard.activity.nbytes for shard in counting.shards.values()))
-
-        async def gauges() -> None:
-            meters.LAG.labels("FACTS").set(facts.lag)
-            meters.LAG.labels("USAGE").set(usage.lag)
-            await exporter.render()
-
-        async def read_usage() -> None:
-            # An account's zone is mostly known before its first event is counted.
-            while not facts.caught_up:  # noqa: ASYNC110  # the reader has no event to wait for, and this ends once
-                await asyncio.sleep(0.05)
-            await usage.run()
 
         async def send() -> None:
             await publisher.send(js)
 
-        def loaded() -> bool:
-            return bool(counting.positions) and register.position is not None
+        async def gauges() -> None:
+            meters.LAG.labels("FACTS").set(facts.lag)
+            meters.LAG.labels("USAGE").set(usage.lag)
+            await self.exporter.render()
 
-        chores: tuple[tuple[float, Callable[[], Awaitable[Any]]], ...] = (
-            (0.2, board.refresh),
+        return [
+            (0.2, self.board.refresh),
             (0.5, rezoning.run_once),
             (0.5, publisher.evaluate),
             (0.5, send),
             (1, gauges),
             (10, publisher.close_days),
-            (10, housekeeping),
-        )
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(facts.run()), tasks.create_task(read_usage())]
-            running += [tasks.create_task(_repeat(period_s, chore, loaded)) for period_s, chore in chores]
-            yield
-            for task in running:
-                task.cancel()
-        await client.close()
-        await engine.dispose()
+            (10, self._keep_house),
+        ]
 
-    app = http.build(answers, ready=lambda: bool(counting.positions), lifespan=lifespan)
-    app.routes.extend(telemetry.routes(health, extra=exporter.text))
-    return app
+    async def _keep_house(self) -> None:
+        await self.counting.turn()
+        await self.counting.compact()
+        meters.STATE_BYTES.set(sum(shard.activity.nbytes for shard in self.counting.shards.values()))
+
+    async def _when_loaded(self, do: Chore, every_s: float) -> float:
+        if self.counting.positions and self.register.position:
+            try:
+                await do()
+            except Fenced as error:  # the readers find out where the other process is, and load from there
+                _log.info("another process was here", reason=str(error))
+        return every_s
+
+
+async def _after(facts: Reader, usage: Reader) -> None:
+    """Usage is read once facts are: most accounts' zones are known before their first event is counted."""
+    while not facts.caught_up:  # noqa: ASYNC110  # the reader has no event to wait for, and this ends once
+        await asyncio.sleep(0.05)
+    await usage.run()
 
 
 class _Rejects:
@@ -141,19 +173,6 @@ class _Rejects:
         )
         subject = subjects.refused(refusal.source, refusal.reason)
         await self.js.publish(subject, refusal.model_dump_json().encode(), timeout=5)
-
-
-async def _repeat(period_s: float, chore: Callable[[], Awaitable[Any]], loaded: Callable[[], bool]) -> None:
-    """Do a chore for ever; what fails is tried again, since every chore takes up what the last one left."""
-    while True:
-        try:
-            if loaded():
-                await chore()
-            await asyncio.sleep(period_s)
-        except Exception as error:
-            expected = database.is_unavailable(error) or isinstance(error, nats.errors.Error | Fenced)
-            _log.warning("will be tried again", error=type(error).__name__, exc_info=None if expected else error)
-            await asyncio.sleep(max(period_s, 1))
 
 
 def main() -> int:

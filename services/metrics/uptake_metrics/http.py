@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.exceptions import HTTPException
 
 from uptake.database import is_data_error, is_unavailable
 from uptake.messages.kpi import AccountKpis, Trial
@@ -180,6 +181,7 @@ class Answers:
 
     async def import_state(self, import_id: str) -> ImportState:
         """How far an import is."""
+        counted_up_to = self._counting.position.sequence  # asked first: what is counted is on the worklist by now
         async with self._engine.connect() as connection:
             rows = await connection.execute(
                 text("SELECT reason, usage_sequence FROM metrics.import_job WHERE import_id = :id"), {"id": import_id}
@@ -188,7 +190,7 @@ class Answers:
             if job is None:
                 raise Problem(404, "unknown_import", f"no import {import_id} has arrived here")
             waiting = await worklist.pending(connection, import_id)
-        counted = job.usage_sequence is not None and job.usage_sequence <= self._counting.position.sequence
+        counted = job.usage_sequence is not None and job.usage_sequence <= counted_up_to
         state: Literal["running", "applying", "done"] = "running" if job.usage_sequence is None else "applying"
         if counted and not waiting:
             state = "done"
@@ -264,6 +266,11 @@ def build(answers: Answers, ready: Callable[[], bool], **options: Any) -> FastAP
     @app.exception_handler(Problem)
     async def problem(request: Request, error: Problem) -> Response:
         return JSONResponse({"error": error.error, "detail": error.detail}, status_code=error.status)
+
+    @app.exception_handler(HTTPException)
+    async def no_such_door(request: Request, error: HTTPException) -> Response:
+        problem = {"error": "not_found" if error.status_code == 404 else "not_allowed", "detail": error.detail}
+        return JSONResponse(problem, status_code=error.status_code, headers=error.headers)
 
     @app.exception_handler(DBAPIError)
     @app.exception_handler(OSError)

@@ -1,4 +1,4 @@
-"""How the loops of the service go on after an error and end when they are cancelled. Knows nothing of what they do."""
+"""How a loop of a service goes on after an error and ends when it is cancelled. Knows nothing of what it does."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,11 +16,11 @@ log = structlog.get_logger(__name__)
 
 async def forever(name: str, step: Callable[[], Awaitable[float]]) -> None:
     """Until cancelled. `step` returns how many seconds to wait before the next one."""
-    while not _is_cancelled():
+    while not is_cancelled():
         try:
             wait_s = await step()
         except Exception as error:
-            if _is_cancelled():
+            if is_cancelled():
                 break
             log_failure(name, error)
             wait_s = BACKOFF_S
@@ -34,7 +34,7 @@ def log_failure(name: str, error: Exception) -> None:
     log.warning(f"{name} failed and will be tried again", error=type(error).__name__, exc_info=not expected)
 
 
-def _is_cancelled() -> bool:
+def is_cancelled() -> bool:
     """Both clients turn a cancellation into an error of their own now and then; the task itself still knows."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 import structlog
 
-from uptake_alerting import loops
-from uptake_alerting.loops import forever
+from uptake import loops
+from uptake.loops import forever
 
 
 async def test_it_goes_on_after_an_error(monkeypatch):
