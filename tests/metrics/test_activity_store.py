@@ -7,7 +7,7 @@ import pytest
 
 from uptake.reader import Cursor, Fenced
 from uptake_metrics import activity_store, archive
-from uptake_metrics.activity_store import to_day, to_number
+from uptake_metrics.activity_store import Position, to_day, to_number
 from uptake_metrics.counting import MAX_DAY
 from uptake_metrics.shard import CONTACT_USER, user_hash
 
@@ -77,24 +77,32 @@ async def test_only_the_epochs_and_series_asked_for_are_read(metrics, event):
 
 
 async def test_a_position_moves_from_where_it_is_believed_to_be_or_not_at_all(metrics):
-    new = Cursor("stream", 9)
+    async def in_transaction(function, *arguments):
+        async with metrics.engine.begin() as connection:
+            return await function(connection, *arguments)
+
+    believed = await in_transaction(activity_store.positions)
+    await in_transaction(activity_store.confirm, believed)
+    moved = await in_transaction(activity_store.advance, believed, Cursor("stream", 9))
+    assert moved == dict.fromkeys(range(16), Position(Cursor("stream", 9), 1))
+    for wrong in (Position(Cursor("other", 9), 1), Position(Cursor("stream", 8), 1), Position(Cursor("stream", 9), 0)):
+        for expected in (dict.fromkeys(moved, wrong), moved | {3: wrong}, {3: wrong}):
+            with pytest.raises(Fenced):
+                await in_transaction(activity_store.advance, expected, Cursor("stream", 10))
+            with pytest.raises(Fenced):
+                await in_transaction(activity_store.confirm, expected)
+    assert await in_transaction(activity_store.positions) == moved
+
+
+async def test_a_checkpoint_without_new_usage_fences_too(metrics, metrics_of):
+    other = metrics_of()
+    await other.load()
     async with metrics.engine.begin() as connection:
-        believed = await activity_store.positions(connection)
-        await activity_store.confirm(connection, believed)
-        await activity_store.advance(connection, believed, new)
-    for wrong in (believed, dict.fromkeys(believed, Cursor("other", 9)), dict.fromkeys(believed, Cursor("stream", 8))):
-        with pytest.raises(Fenced):
-            async with metrics.engine.begin() as connection:
-                await activity_store.advance(connection, wrong, Cursor("stream", 10))
-        with pytest.raises(Fenced):
-            async with metrics.engine.begin() as connection:
-                await activity_store.confirm(connection, wrong)
-    one_off = dict.fromkeys(believed, new) | {3: Cursor("stream", 8)}
+        alone = {3: metrics.counting.positions[3]}
+        assert await activity_store.advance(connection, alone) == {3: Position(Cursor(None, 0), 1)}
     with pytest.raises(Fenced):
         async with metrics.engine.begin() as connection:
-            await activity_store.advance(connection, one_off, Cursor("stream", 10))
-    async with metrics.engine.begin() as connection:
-        assert await activity_store.positions(connection) == dict.fromkeys(believed, new)
+            await activity_store.confirm(connection, other.counting.positions)
 
 
 async def test_a_second_writer_waits_for_the_first_and_loses(metrics):

@@ -275,6 +275,31 @@ async def test_recomputed_days_are_published_with_what_changed(metrics, event, f
     assert (await newest(metrics, "account:acme", today - timedelta(days=4)))["kpis"]["dau"] == 0
 
 
+async def test_a_published_day_that_is_open_again_is_published_anew_when_it_closes(
+    metrics, metrics_of, event, fact, clock, client, batches, reading
+):
+    """The zone moves west: yesterday was closed in UTC, and its evening is still to come."""
+    clock.now = (await stored_at(client)).replace(hour=12, minute=0)
+    yesterday = clock.now.date() - timedelta(days=1)
+    async with reading(metrics):
+        for subject, data in batches([event("acme", "ann", f"{yesterday}T05:00:00+00:00")]):
+            await client.jetstream().publish(subject, data)
+    await metrics.publish()
+    assert (await newest(metrics, "account:acme", yesterday))["kpis"]["dau"] == 1
+    await metrics.learn(fact("account.updated", account="acme", time_zone="Pacific/Pago_Pago"))
+    await Rezoning(metrics.engine, client.jetstream(), metrics.counting, metrics.register, clock).run_once()
+    await metrics.publish()
+    assert (await metrics.revisions("account:acme"))[yesterday] == 1  # open days are not published
+    restarted = metrics_of()
+    await restarted.publish()
+    clock.forward(hours=2)
+    await restarted.publish()
+    assert (await metrics.revisions("account:acme"))[yesterday] == 2
+    kpis = (await newest(metrics, "account:acme", yesterday))["kpis"]
+    assert (kpis["dau"], kpis["mau"], kpis["time_zone"], kpis["partial"]) == (0, 1, "Pacific/Pago_Pago", False)
+    assert await metrics.rows("SELECT * FROM metrics.dirty") == []
+
+
 async def stored_at(client):
     ack = await client.jetstream().publish("raw.v1.test.x", b"")
     return (await client.jetstream().get_msg(ack.stream, ack.seq)).time

@@ -9,6 +9,7 @@ from nats.js.errors import NotFoundError
 
 from uptake import subjects
 from uptake.clock import utc_now
+from uptake.reader import Cursor, Entry, Fenced
 from uptake_metrics import worklist
 from uptake_metrics.rezoning import Rezoning
 
@@ -160,6 +161,48 @@ async def test_usage_that_keeps_arriving_is_neither_lost_nor_doubled(
     for process in (metrics, restarted):
         for account in accounts:
             assert await differences(process, recount, events, account, zones[-1]) == []
+
+
+async def test_what_is_counted_while_the_log_is_read_is_read_too(
+    metrics, rezoning_of, reading, send, usage, fact, recount, monkeypatch
+):
+    before, meanwhile, rezoning = usage("acme", 5), usage("acme", 6), rezoning_of(metrics)
+    read = rezoning._read
+
+    async def read_slowly(number, after, end, logged):
+        await read(number, after, end, logged)
+        if after == 0:
+            await send(meanwhile)
+            async with reading(metrics):  # until it has caught up
+                pass
+
+    async with reading(metrics):
+        await send(before)
+    await metrics.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
+    monkeypatch.setattr(rezoning, "_read", read_slowly)
+    assert await rezoning.run_once() == 1
+    assert await differences(metrics, recount, before + meanwhile, "acme", "Asia/Tokyo") == []
+
+
+async def test_two_processes_agree_on_the_zone(
+    metrics, metrics_of, rezoning_of, reading, send, usage, event, batches, fact, recount
+):
+    """The one that comes second must neither count in the former zone nor recompute once more."""
+    events, other = usage("acme"), metrics_of()
+    async with reading(metrics), reading(other):
+        await send(events)
+    await metrics.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
+    await other.load()
+    ((subject, data),) = batches([event("acme", "late", datetime(2024, 6, 1, 20, tzinfo=UTC))])
+    assert await rezoning_of(metrics).run_once() == 1
+    at = other.counting.position
+    entry = Entry(at.sequence + 1, subject, data, other.clock())
+    with pytest.raises(Fenced):
+        await other.counting.apply([entry], at, Cursor(at.stream_uuid, at.sequence + 1))
+    assert await rezoning_of(other).run_once() == 0
+    assert len(await changes(metrics)) == 1
+    for process in (metrics, other):
+        assert await differences(process, recount, events, "acme", "Asia/Tokyo") == []
 
 
 async def test_what_counting_refused_does_not_stop_it(metrics, rezoning_of, reading, client, send, event, fact):

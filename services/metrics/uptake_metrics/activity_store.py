@@ -6,7 +6,7 @@ sets their positions, which fences a second writer; a compaction holds its shard
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import text
@@ -29,34 +29,56 @@ def to_number(day: date) -> int:
     return (day - EPOCH_DAY).days
 
 
-async def positions(connection: AsyncConnection) -> dict[int, Cursor]:
-    """Where each shard stands in USAGE."""
-    rows = await connection.execute(text("SELECT shard, stream_uuid, sequence FROM metrics.shard"))
-    return {row.shard: Cursor(row.stream_uuid, row.sequence) for row in rows}
+class Position(NamedTuple):
+    """Where a shard stands in USAGE, and the number of the checkpoint that last changed what is stored of it."""
+
+    cursor: Cursor
+    checkpoint: int
 
 
-async def advance(connection: AsyncConnection, expected: Mapping[int, Cursor], new: Cursor) -> None:
-    """Move the shards from where we believe them to be; raises `Fenced` when one is not there."""
+_POSITIONS = "SELECT shard, stream_uuid, sequence, checkpoint FROM metrics.shard"
+
+
+async def positions(connection: AsyncConnection, lock: str = "") -> dict[int, Position]:
+    """Where each shard stands."""
+    rows = await connection.execute(text(f"{_POSITIONS} ORDER BY shard {lock}"))
+    return {row.shard: Position(Cursor(row.stream_uuid, row.sequence), row.checkpoint) for row in rows}
+
+
+async def advance(
+    connection: AsyncConnection, expected: Mapping[int, Position], new: Cursor | None = None
+) -> dict[int, Position]:
+    """Begin a checkpoint: move the shards from where we believe them to be, or leave them there when `new` is null.
+
+    Returns where they stand now; raises `Fenced` when one is not where we believed.
+    """
     await confirm(connection, expected)
+    moved = {number: Position(new or position.cursor, position.checkpoint + 1) for number, position in expected.items()}
     await connection.execute(
         text("""
-            UPDATE metrics.shard SET stream_uuid = :uuid, sequence = :sequence, checkpoint = checkpoint + 1
-            WHERE shard = ANY(CAST(:shards AS int[]))"""),
-        {"uuid": new.stream_uuid, "sequence": new.sequence, "shards": list(expected)},
+            UPDATE metrics.shard AS s
+            SET stream_uuid = moved.uuid, sequence = moved.sequence, checkpoint = moved.checkpoint
+            FROM unnest(CAST(:shards AS int[]), CAST(:uuids AS text[]), CAST(:sequences AS bigint[]),
+                        CAST(:checkpoints AS bigint[])) AS moved(shard, uuid, sequence, checkpoint)
+            WHERE s.shard = moved.shard"""),
+        {
+            "shards": list(moved),
+            "uuids": [position.cursor.stream_uuid for position in moved.values()],
+            "sequences": [position.cursor.sequence for position in moved.values()],
+            "checkpoints": [position.checkpoint for position in moved.values()],
+        },
     )
+    return moved
 
 
-async def confirm(connection: AsyncConnection, expected: Mapping[int, Cursor]) -> None:
+async def confirm(connection: AsyncConnection, expected: Mapping[int, Position]) -> None:
     """Hold the shards where they are until the transaction ends; raises `Fenced` when one has moved.
 
     All of them, and always in one order: two processes wait for each other here, and nowhere later.
     """
-    rows = await connection.execute(
-        text("SELECT shard, stream_uuid, sequence FROM metrics.shard ORDER BY shard FOR NO KEY UPDATE")
-    )
-    found = {row.shard: Cursor(row.stream_uuid, row.sequence) for row in rows}
-    if any(found.get(number) != cursor for number, cursor in expected.items()):
-        raise Fenced("another metrics process moved the position in USAGE")
+    found = await positions(connection, "FOR NO KEY UPDATE")
+    if any(found.get(number) != position for number, position in expected.items()):
+        raise Fenced("another metrics process changed the counts, or their position in USAGE")
 
 
 async def save(connection: AsyncConnection, change: Change) -> None:

@@ -116,7 +116,8 @@ class _Service:
         )
 
         async def send() -> None:
-            await publisher.send(js)
+            while await publisher.send(js):
+                pass
 
         async def gauges() -> None:
             meters.LAG.labels("FACTS").set(facts.lag)

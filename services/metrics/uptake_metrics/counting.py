@@ -14,7 +14,7 @@ from uptake import subjects
 from uptake.messages.usage import UsageBatch
 from uptake.reader import Cursor, Entry
 from uptake_metrics import activity_store, archive, meters, worklist
-from uptake_metrics.activity_store import to_day, to_number
+from uptake_metrics.activity_store import Position, to_day, to_number
 from uptake_metrics.columns import Columns, decoded
 from uptake_metrics.shard import Change, Shard
 from uptake_metrics.userdays import EPOCH_DAYS
@@ -44,7 +44,7 @@ class Counting:
         self._clock = clock
         self._reject = reject
         self.lock = asyncio.Lock()
-        self.positions: dict[int, Cursor] = {}
+        self.positions: dict[int, Position] = {}
         self.shards: dict[int, Shard] = {}
         self.touched: set[str] = set()  # accounts whose current numbers may have changed; taken by the board
 
@@ -59,7 +59,7 @@ class Counting:
     @property
     def position(self) -> Cursor:
         """What is counted for certain: all of USAGE up to here."""
-        return min(self.positions.values(), key=lambda cursor: cursor.sequence)
+        return min((position.cursor for position in self.positions.values()), key=lambda cursor: cursor.sequence)
 
     async def load(self) -> Cursor:
         """Agree with the database, reading everything again if another writer moved a shard; returns the position."""
@@ -74,7 +74,9 @@ class Counting:
     async def reload(self, number: int) -> None:
         """Read one shard again; the caller holds `lock`."""
         async with self._engine.connect() as connection:
+            position = (await activity_store.positions(connection))[number]
             self.shards[number] = await self._restore(connection, number)
+        self.positions[number] = position
         self.touched.update(self.shards[number].zones)
 
     def zone_is_settled(self, account: str, zone: str) -> bool:
@@ -99,7 +101,7 @@ class Counting:
                     for number, of_shard in batches.items():
                         changes.append(self.shards[number].absorb(Columns.of(of_shard), self._zone_of))
                     async with self._engine.begin() as connection:
-                        await activity_store.advance(connection, self.positions, new)
+                        positions = await activity_store.advance(connection, self.positions, new)
                         for change in changes:
                             await activity_store.save(connection, change)
                             await self._mark(
@@ -109,14 +111,15 @@ class Counting:
                 for change in reversed(changes):
                     self.shards[change.shard].undo(change)
                 raise
-            self._settle(changes, new)
+            self._settle(changes, positions)
 
     async def _decoded(self, entries: Iterable[Entry]) -> dict[int, list[UsageBatch]]:
         batches: dict[int, list[UsageBatch]] = defaultdict(list)
         for entry in entries:
             try:
                 number = _SHARD[entry.subject]
-                if entry.sequence > self.positions[number].sequence:  # else another shard lagged behind, not this one
+                # Not so where another shard lagged behind: this one has counted it.
+                if entry.sequence > self.positions[number].cursor.sequence:
                     batches[number].append(decoded(entry.data, entry.stored_at))
             except (ValueError, KeyError) as error:  # pydantic's ValidationError is a ValueError
                 await self._reject(entry, error)
@@ -132,8 +135,8 @@ class Counting:
         for import_id in import_ids - {""} or import_ids:
             await worklist.mark(connection, closed, import_id)
 
-    def _settle(self, changes: Sequence[Change], new: Cursor) -> None:
-        self.positions = dict.fromkeys(self.positions, new)
+    def _settle(self, changes: Sequence[Change], positions: dict[int, Position]) -> None:
+        self.positions = positions
         for change in changes:
             self.shards[change.shard].settle(change)
             self.touched.update(change.first_day)

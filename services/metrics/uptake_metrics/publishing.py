@@ -122,17 +122,22 @@ class Publisher:
             yield connection
 
     async def _evaluate(self, connection: AsyncConnection, work: Work) -> None:
+        left = None
         if work.account is not None:
-            if self._counting.zone_is_settled(work.account, self._register.zone_of(work.account)):
-                await self._evaluate_account(connection, work.account, work.first_day)
-            else:
+            if not self._counting.zone_is_settled(work.account, self._register.zone_of(work.account)):
                 return  # its days are about to be recomputed in another zone
+            left = await self._evaluate_account(connection, work.account, work.first_day)
         elif work.opportunity is not None:
             await self._evaluate_trial(connection, work.opportunity)
         await worklist.done(connection, work)
+        if left:
+            await worklist.mark(connection, {work.subject: left})
 
-    async def _evaluate_account(self, connection: AsyncConnection, name: str, first_day: date) -> None:
-        """New revisions of the days from `first_day` on whose numbers are not what was published."""
+    async def _evaluate_account(self, connection: AsyncConnection, name: str, first_day: date) -> date | None:
+        """New revisions of the days from `first_day` on whose numbers are not what was published.
+
+        Returns the first published day that is open again, if there is one: in a zone further west it is not over.
+        """
         last = self._last_closed_day(self._register.zone_of(name))
         first = max(first_day, last - timedelta(days=PUBLISHED_DAYS - 1))
         published = await snapshots.latest(connection, worklist.account(name), first_day)
@@ -151,6 +156,7 @@ class Publisher:
         await snapshots.insert(connection, new, self._clock())
         if self._through is not None:
             self._through[name] = max(last, self._through.get(name, last))
+        return min((day for day in published if day > last), default=None)
 
     def _snapshot(self, name: str, tallied: Tallied, revision: int) -> Snapshot:
         account, now = self._register.account(name), self._clock()

@@ -44,24 +44,33 @@ class Rezoning:
 
     async def run_once(self) -> int:
         """Recompute every account whose stored zone is not the one of its facts; returns how many there were."""
-        unsettled = defaultdict[int, dict[str, str]](dict)
-        for account in list(self._counting.accounts()):
-            zone = self._register.zone_of(account)
-            if not self._counting.zone_is_settled(account, zone):
-                unsettled[subjects.shard_of(account)][account] = zone
+        if not self._unsettled():
+            return 0
+        await self._counting.load()  # another process may have done it by now
+        unsettled = self._unsettled()
         for number, zones in unsettled.items():
             await self._recompute(number, zones)
         return sum(map(len, unsettled.values()))
 
+    def _unsettled(self) -> dict[int, dict[str, str]]:
+        """By shard: the accounts to recompute, and the zones that their facts name."""
+        unsettled = defaultdict[int, dict[str, str]](dict)
+        for number, shard in self._counting.shards.items():
+            for account, stored in shard.zones.items():
+                zone = self._register.zone_of(account)
+                if zone != stored:
+                    unsettled[number][account] = zone
+        return unsettled
+
     async def _recompute(self, number: int, zones: dict[str, str]) -> None:
         counting, logged = self._counting, {account: Columns() for account in zones}
-        reached = counting.positions[number].sequence
+        reached = counting.positions[number].cursor.sequence
         await self._read(number, 0, reached, logged)
         async with counting.lock:  # only what came meanwhile is read under the lock
-            await self._read(number, reached, counting.positions[number].sequence, logged)
+            await self._read(number, reached, counting.positions[number].cursor.sequence, logged)
             first_stored = await self._first_stored()
             async with self._engine.begin() as connection:
-                await activity_store.confirm(connection, {number: counting.positions[number]})
+                await activity_store.advance(connection, {number: counting.positions[number]})
                 await activity_store.compact(connection, number)
                 for account, zone in zones.items():
                     await self._rewrite(
