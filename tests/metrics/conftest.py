@@ -115,7 +115,16 @@ class Metrics:
         self.counting = Counting(engine, self.register.zone_of, clock, self._reject)
         self.tally = Tally(engine, self.counting)
         self.board = Board(self.counting, self.register, self.tally, clock)
-        self.publisher = Publisher(engine, self.counting, self.register, self.tally, "UTC", clock, current_to=clock)
+        self.counted_to: datetime | None = None  # where USAGE is counted to; null: to the clock
+        self.publisher = Publisher(
+            engine,
+            self.counting,
+            self.register,
+            self.tally,
+            "UTC",
+            clock,
+            current_to=lambda: self.counted_to or clock(),
+        )
 
     async def _reject(self, entry: Entry, error: Exception) -> None:
         self.rejected.append((entry, error))

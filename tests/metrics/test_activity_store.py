@@ -6,10 +6,11 @@ from datetime import UTC, date, datetime
 import pytest
 
 from uptake.reader import Cursor, Fenced
-from uptake_metrics import activity_store, archive
-from uptake_metrics.activity_store import Position, to_day, to_number
+from uptake_metrics import activity_store, archive, mask_store
+from uptake_metrics.activity_store import Position
 from uptake_metrics.counting import MAX_DAY
 from uptake_metrics.shard import CONTACT_USER, user_hash
+from uptake_metrics.zones import to_day, to_number
 
 
 def as_rows(masks):
@@ -19,12 +20,12 @@ def as_rows(masks):
 async def stored(metrics, account, first=0, last=MAX_DAY, series=None):
     shard = metrics.counting.shard_of(account)
     async with metrics.engine.connect() as connection:
-        return await activity_store.masks(connection, shard.number, first, last, series)
+        return await mask_store.masks(connection, shard.number, first, last, series)
 
 
 async def compact(metrics, account):
     async with metrics.engine.begin() as connection:
-        return await activity_store.compact(connection, metrics.counting.shard_of(account).number)
+        return await mask_store.compact(connection, metrics.counting.shard_of(account).number)
 
 
 @pytest.mark.parametrize("day", [date(1970, 1, 1), date(2026, 5, 10), date(2100, 12, 31)])

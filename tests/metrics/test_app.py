@@ -186,10 +186,10 @@ async def test_a_whole_life(service, client, send, counted_up_to, event, batches
     await service.start()
     await service.ready()
     yesterday = (utc_now() - timedelta(days=1)).date()
+    assert await send("fact.v1.account.updated.poison", b"{ no fact") == 1
+    assert await send(subjects.usage(3), b"{ no batch") == 1  # the same number, and yet another refusal
     await send(*fact_of(fact, "account.updated", account="acme", owner="kim", production_date="2025-01-01"))
     await send(*fact_of(fact, "license.issued", "2025-01-01T00:00:00Z", account="acme", license="l", seats=4))
-    await send("fact.v1.account.updated.poison", b"{ no fact")
-    await send(subjects.usage(3), b"{ no batch")
     for subject, data in batches([event("acme", user, yesterday.isoformat()) for user in ("ann", "bob")]):
         await until(counted_up_to, await send(subject, data))
 

@@ -1,7 +1,7 @@
 """The current numbers of every account, kept ready."""
 
 import asyncio
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -111,3 +111,25 @@ async def turns_during(work):
     await work
     ticker.cancel()
     return turns
+
+
+async def test_it_is_complete_when_every_account_has_its_line(metrics, event):
+    await metrics.count(*(event(f"account-{n}", "ann", "2026-08-25") for n in range(120)))
+    refresh = asyncio.create_task(metrics.board.refresh())
+    while not refresh.done():
+        assert not metrics.board.complete or len(metrics.board.lines) == 120
+        await asyncio.sleep(0)
+    assert metrics.board.complete
+    assert len(metrics.board.lines) == 120
+
+
+async def test_a_number_that_only_the_clock_moves_is_moved(metrics, event, fact, clock):
+    """On the day after production nothing is closed yet before 02:00, and then one day is; nobody sends anything."""
+    await metrics.learn(fact("account.updated", account="acme", production_date="2026-08-24"))
+    await metrics.count(event("acme", "ann", "2026-08-24"))
+    clock.now = datetime(2026, 8, 25, 1, 59, tzinfo=UTC)
+    await metrics.board.refresh()
+    assert metrics.board.lines["acme"].kpis.usage.reason == "no_closed_day"
+    clock.forward(minutes=1)
+    await metrics.board.refresh()
+    assert metrics.board.lines["acme"].kpis.usage.value == 0.5

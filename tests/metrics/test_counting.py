@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from uptake import subjects
 from uptake.messages.usage import UsageBatch
 from uptake.reader import Cursor, Entry, Fenced
-from uptake_metrics import activity_store, worklist
+from uptake_metrics import activity_store, worklist, zones
 from uptake_metrics.shard import MAX_FEATURES
 
 ACCOUNTS = ["acme", "bolt", "coda", "dune", "echo"]
@@ -360,9 +360,7 @@ async def test_the_rings_follow_the_calendar(metrics, event, clock):
     clock.forward(days=3)
     await metrics.counting.turn()
     assert metrics.counting.touched == {"acme"}
-    assert {shard.activity.front for shard in metrics.counting.shards.values()} == {
-        activity_store.to_number(date(2026, 8, 29))
-    }
+    assert {shard.activity.front for shard in metrics.counting.shards.values()} == {zones.to_number(date(2026, 8, 29))}
     assert await metrics.counted("acme", date(2026, 8, 27), date(2026, 8, 28)) == [(0, 1, 1)] * 2
 
 

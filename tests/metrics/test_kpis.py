@@ -129,6 +129,13 @@ def test_a_young_account_has_the_days_since_production(n: int | None, num: int, 
     assert (usage.num, usage.den, usage.provisional, usage.value) == (num, den, provisional, 0.3)
 
 
+def test_a_mean_is_provisional_until_28_of_its_days_are_closed() -> None:
+    while_open = datetime(2026, 5, 10, 15, tzinfo=UTC)
+    assert kpis(acme(n=27), now=while_open).usage.provisional
+    assert not kpis(acme(n=27)).usage.provisional
+    assert not kpis(acme(n=28), now=while_open).usage.provisional
+
+
 @pytest.mark.parametrize(
     ("n", "now", "reason"),
     [

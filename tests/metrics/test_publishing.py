@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import nats.errors
 import pytest
@@ -13,6 +13,7 @@ from uptake import subjects
 from uptake.database import is_unavailable
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
 from uptake.reader import Fenced
+from uptake.subjects import shard_of
 from uptake_metrics import snapshots, worklist
 from uptake_metrics.publishing import PUBLISHED_DAYS
 from uptake_metrics.rezoning import Rezoning
@@ -112,16 +113,55 @@ async def test_a_day_that_closes_is_one_new_snapshot(published, clock):
     assert (await newest(published, "account:acme", date(2026, 8, 25)))["kpis"]["dau"] == 1
 
 
-async def test_a_day_closes_only_when_what_arrived_until_then_is_counted(published, event, clock, monkeypatch):
+async def test_a_day_closes_only_when_what_arrived_until_then_is_counted(published, clock):
     """After an outage the clock is far ahead of the counts: closing by the clock would publish days half counted."""
-    counted_to = clock()
-    monkeypatch.setattr(published.publisher, "_current_to", lambda: counted_to)
-    clock.now += timedelta(days=2)
+    published.counted_to = clock()
+    clock.forward(days=2)
     await published.publish()
     assert list(await published.revisions("account:acme")) == days(FIRST, LAST)
-    counted_to = clock() - timedelta(days=1)
+    published.counted_to = clock() - timedelta(days=1)
     await published.publish()
     assert list(await published.revisions("account:acme")) == days(FIRST, LAST + timedelta(days=1))
+
+
+async def test_no_day_is_left_out_while_an_outage_is_caught_up_with(published, event, clock):
+    """A day's events are counted, and their marks answered, before that day can close for us."""
+    clock.forward(days=3)
+    for day in days(LAST + timedelta(days=1), LAST + timedelta(days=3)):
+        published.counted_to = datetime(day.year, day.month, day.day, 13, tzinfo=UTC)
+        await published.count(event("acme", "ann", day.isoformat()))
+        await published.publisher.evaluate()
+    published.counted_to = None
+    await published.publisher.evaluate()
+    await published.publish()
+    assert list(await published.revisions("account:acme")) == days(FIRST, LAST + timedelta(days=3))
+
+
+async def test_a_pause_after_a_seat_rise_is_news_though_the_seats_are_the_same(metrics, every_day, event, fact):
+    """A late fact says what the seats were before: no number of those days moves, but alerts pause on them."""
+    rose = LAST - timedelta(days=20)
+    await metrics.count(*every_day)
+    begins = {"account": "acme", "environment": "production"}
+    await metrics.learn(fact("license.issued", license="new", seats=100, starts_at=f"{rose}T00:00:00Z", **begins))
+    await metrics.publish()
+    before = await metrics.revisions("account:acme")
+    old = {"starts_at": "2026-01-01T00:00:00Z", "expires_at": f"{rose}T00:00:00Z"}
+    await metrics.learn(fact("license.issued", license="old", seats=50, **old, **begins))
+    await metrics.publish()
+    after = await metrics.revisions("account:acme")
+    assert {day for day in after if after[day] > before[day]} == set(days(FIRST, LAST))
+    body = await newest(metrics, "account:acme", rose + timedelta(days=3))
+    assert (body["seats_before"], body["seats_changed_on"]) == (50, str(rose))
+
+
+async def test_an_import_holds_only_the_accounts_that_it_brings(metrics, event, batches):
+    live, brought = batches([event("acme", "ann", "2026-08-20")]), None
+    other = next(f"other-{n}" for n in range(999) if shard_of(f"other-{n}") == shard_of("acme"))
+    brought = batches([event(other, "ann", "2026-08-20")], "job")
+    await metrics.take([*live, *brought])
+    await metrics.publish()
+    assert list(await metrics.revisions("account:acme")) == days(date(2026, 8, 20), LAST)
+    assert await metrics.revisions(f"account:{other}") == {}
 
 
 async def test_days_that_change_together_say_which_part_of_how_many_they_are(published, event):

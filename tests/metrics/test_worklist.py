@@ -1,6 +1,6 @@
 """The work that no crash forgets: what is due, what an import holds, and what is struck off."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -10,6 +10,7 @@ from uptake_metrics.worklist import Work
 
 ACME, TRIAL = worklist.account("acme"), worklist.trial("opp-1")
 DAY = date(2026, 8, 3)
+NOW = datetime(2026, 8, 25, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -41,39 +42,39 @@ def job(engine):
 async def test_a_subject_is_one_work_from_its_earliest_day(work):
     for day in (DAY, DAY - timedelta(days=4), DAY + timedelta(days=9)):
         await work(worklist.mark, {ACME: day})
-    assert await work(worklist.due, 0, 10) == [Work(ACME, "", DAY - timedelta(days=4), 3)]
+    assert await work(worklist.due, NOW, 0, 10) == [Work(ACME, "", DAY - timedelta(days=4), 3)]
 
 
 async def test_the_oldest_mark_comes_first_and_there_is_a_limit(work):
     for name in ("c", "a", "b"):
         await work(worklist.mark, {worklist.account(name): DAY})
-    assert [one.account for one in await work(worklist.due, 0, 2)] == ["c", "a"]
+    assert [one.account for one in await work(worklist.due, NOW, 0, 2)] == ["c", "a"]
 
 
 async def test_work_is_of_an_account_or_of_a_trial(work):
     await work(worklist.mark, {worklist.account("trial:x"): DAY, worklist.trial("account:y"): DAY})
-    found = {(one.account, one.opportunity) for one in await work(worklist.due, 0, 10)}
+    found = {(one.account, one.opportunity) for one in await work(worklist.due, NOW, 0, 10)}
     assert found == {("trial:x", None), (None, "account:y")}
 
 
 async def test_what_is_done_is_struck_off(work):
     await work(worklist.mark, {ACME: DAY, TRIAL: DAY})
-    for one in await work(worklist.due, 0, 10):
+    for one in await work(worklist.due, NOW, 0, 10):
         await work(worklist.done, one)
-    assert await work(worklist.due, 0, 10) == []
+    assert await work(worklist.due, NOW, 0, 10) == []
 
 
 async def test_what_was_marked_again_meanwhile_is_not(work):
     await work(worklist.mark, {ACME: DAY})
-    (one,) = await work(worklist.due, 0, 10)
+    (one,) = await work(worklist.due, NOW, 0, 10)
     await work(worklist.mark, {ACME: DAY})
     await work(worklist.done, one)
-    assert [again.marked for again in await work(worklist.due, 0, 10)] == [2]
+    assert [again.marked for again in await work(worklist.due, NOW, 0, 10)] == [2]
 
 
 async def test_nothing_to_mark_is_no_statement(work):
     await work(worklist.mark, {})
-    assert await work(worklist.due, 0, 10) == []
+    assert await work(worklist.due, NOW, 0, 10) == []
 
 
 async def test_an_import_holds_its_subjects_until_it_is_finished_and_counted(work, job):
@@ -83,7 +84,7 @@ async def test_an_import_holds_its_subjects_until_it_is_finished_and_counted(wor
     await work(worklist.mark, {worklist.account("bolt"): DAY})
 
     async def due(counted):
-        return {(one.account, one.import_id) for one in await work(worklist.due, counted, 10)}
+        return {(one.account, one.import_id) for one in await work(worklist.due, NOW, counted, 10)}
 
     assert await due(99) == {("bolt", "")}
     assert await work(worklist.held, 99) == {ACME}
@@ -97,16 +98,16 @@ async def test_an_import_holds_its_subjects_until_it_is_finished_and_counted(wor
 async def test_an_import_that_nobody_has_heard_of_holds_too(work):
     """Its first batches can be counted before the fact that it has started."""
     await work(worklist.mark, {ACME: DAY}, "unheard")
-    assert await work(worklist.due, 10**9, 10) == []
+    assert await work(worklist.due, NOW, 10**9, 10) == []
 
 
 async def test_an_abandoned_import_holds_nobody_for_ever(work, job, engine):
     await job("job")
     await work(worklist.mark, {ACME: DAY}, "job")
     await aged(engine, ACME, worklist.ABANDONED_AFTER - timedelta(minutes=1))
-    assert await work(worklist.due, 0, 10) == []
+    assert await work(worklist.due, NOW, 0, 10) == []
     await aged(engine, ACME, timedelta(minutes=2))
-    assert [one.account for one in await work(worklist.due, 0, 10)] == ["acme"]
+    assert [one.account for one in await work(worklist.due, NOW, 0, 10)] == ["acme"]
 
 
 async def test_an_import_that_goes_on_with_other_accounts_is_not_abandoned(work, job, engine):
@@ -114,7 +115,7 @@ async def test_an_import_that_goes_on_with_other_accounts_is_not_abandoned(work,
     await work(worklist.mark, {ACME: DAY}, "job")
     await aged(engine, ACME, timedelta(hours=1))
     await work(worklist.mark, {worklist.account("zeta"): DAY}, "job")
-    assert await work(worklist.due, 0, 10) == []
+    assert await work(worklist.due, NOW, 0, 10) == []
     assert await work(worklist.held, 0) == {ACME, worklist.account("zeta")}
 
 
@@ -124,3 +125,12 @@ async def aged(engine, subject, by):
             text("UPDATE metrics.dirty SET marked_at = marked_at - CAST(:by AS interval) WHERE subject = :subject"),
             {"by": by, "subject": subject},
         )
+
+
+async def test_work_that_is_for_later_waits_unless_it_is_marked_again(work):
+    later = NOW + timedelta(hours=9)
+    await work(worklist.mark, {ACME: DAY}, "", later)
+    assert await work(worklist.due, NOW, 0, 10) == []
+    assert [one.subject for one in await work(worklist.due, later, 0, 10)] == [ACME]
+    await work(worklist.mark, {ACME: DAY})
+    assert [one.subject for one in await work(worklist.due, NOW, 0, 10)] == [ACME]

@@ -6,7 +6,6 @@ Owns:  the PostgreSQL schema `metrics`: activity, facts, published values. Nobod
 """
 
 import asyncio
-import base64
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -21,10 +20,11 @@ from nats.js import JetStreamContext
 from uptake import broker, database, subjects, telemetry
 from uptake.clock import utc_now
 from uptake.loops import forever
-from uptake.messages.refusals import Refusal
+from uptake.messages.events import TimeZone
 from uptake.reader import Entry, Fenced, Reader
+from uptake.refusing import refuse
 from uptake.serve import serve
-from uptake.settings import DatabaseSettings, ServiceSettings, SettingsError
+from uptake.settings import DatabaseSettings, Port, ServiceSettings, SettingsError
 from uptake_metrics import http, meters
 from uptake_metrics.board import Board
 from uptake_metrics.counting import Counting
@@ -42,14 +42,14 @@ _log = structlog.get_logger()
 class Settings(ServiceSettings, DatabaseSettings):
     """`vendor_zone`: the zone in whose days trials, closure and ACV are told."""
 
-    http_port: int = 8402
-    vendor_zone: str = "UTC"
+    http_port: Port = 8402
+    vendor_zone: TimeZone = "UTC"
 
 
 def build(settings: Settings) -> FastAPI:
     """The service as an ASGI app: its lifespan connects, reads and publishes until it ends."""
     service = _Service(settings)
-    app = http.build(service.answers, ready=lambda: bool(service.counting.positions), lifespan=service.live)
+    app = http.build(service.answers, ready=lambda: service.board.complete, lifespan=service.live)
     app.routes.extend(telemetry.routes(service.health, extra=service.exporter.text))
     return app
 
@@ -76,6 +76,7 @@ class _Service:
         facts, usage = self._readers(client)
         self.health.add("facts", lambda: facts.reason)
         self.health.add("usage", lambda: usage.reason)
+        self.health.add("board", lambda: None if self.board.complete else "the numbers are being put together")
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(facts.run()), tasks.create_task(_after(facts, usage))]
             for every_s, do in self._chores(self.rejects.js, facts, usage):
@@ -122,7 +123,8 @@ class _Service:
         async def gauges() -> None:
             meters.LAG.labels("FACTS").set(facts.lag)
             meters.LAG.labels("USAGE").set(usage.lag)
-            await self.exporter.render()
+            if self.board.complete:
+                await self.exporter.render()
 
         return [
             (0.2, self.board.refresh),
@@ -164,16 +166,7 @@ class _Rejects:
         stream = subjects.FACTS if entry.subject.startswith("fact.") else subjects.USAGE
         meters.REJECTED.labels(stream).inc()
         _log.warning("message refused", subject=entry.subject, sequence=entry.sequence, error=type(error).__name__)
-        refusal = Refusal(
-            source="metrics",
-            reason="not_understood",
-            detail=f"{entry.subject} at {entry.sequence} of {stream}: {error}"[:2000],
-            refused_at=utc_now(),
-            body=base64.b64encode(entry.data).decode(),
-            body_is_base64=True,
-        )
-        subject = subjects.refused(refusal.source, refusal.reason)
-        await self.js.publish(subject, refusal.model_dump_json().encode(), timeout=5)
+        await refuse(self.js, f"metrics-{stream}", entry, error, source="metrics", reason="not_understood")
 
 
 def main() -> int:

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -15,7 +15,7 @@ from uptake_metrics.counting import Counting
 from uptake_metrics.kpis import account_kpis
 from uptake_metrics.register import Register
 from uptake_metrics.tally import Tally
-from uptake_metrics.zones import local_day
+from uptake_metrics.zones import last_closed_day, local_day
 
 _AT_A_TIME = 50  # accounts between two turns of the event loop: about 10 ms
 
@@ -39,10 +39,13 @@ class Board:
         self._clock = clock
         self.lines: dict[str, Line] = {}
         self.version = 0  # rises whenever a line changes
+        self.complete = False  # there is a line of every account
+        self._days: dict[str, tuple[date, date]] = {}  # by zone: the open day, and the last that is closed
 
     async def refresh(self) -> None:
         """Bring the lines of all accounts that changed, or whose day is over, up to date."""
-        waiting = self._take_touched() | set(self._of_yesterday())
+        waiting = self._take_touched()
+        waiting |= self._in_turned_zones(waiting)
         changed = bool(waiting)
         try:
             for number, name in enumerate(list(waiting), 1):
@@ -53,6 +56,7 @@ class Board:
         finally:
             self.version += changed
             self._register.touched |= waiting  # the database failed half-way: the rest is for the next time
+        self.complete = True
 
     def knows(self, name: str) -> bool:
         return name in self._register.accounts or self._counting.shard_of(name).contact(name) is not None
@@ -82,11 +86,11 @@ class Board:
         self._counting.touched, self._register.touched = set(), set()
         return touched
 
-    def _of_yesterday(self) -> Iterable[str]:
-        now, today = self._clock(), dict[str, date]()
-        for name, line in self.lines.items():
-            zone = line.account.time_zone
-            if zone not in today:
-                today[zone] = local_day(now, zone)
-            if line.kpis.as_of != today[zone]:
-                yield name
+    def _in_turned_zones(self, waiting: set[str]) -> set[str]:
+        """Accounts in whose zone a day began or closed since the last look: their numbers move without any event."""
+        now = self._clock()
+        zones = {line.account.time_zone for line in self.lines.values()} | {self._register.zone_of(n) for n in waiting}
+        days = {zone: (local_day(now, zone), last_closed_day(now, zone)) for zone in zones}
+        turned = {zone for zone, pair in days.items() if pair != self._days.get(zone, pair)}
+        self._days = days
+        return {name for name, line in self.lines.items() if line.account.time_zone in turned}

@@ -13,12 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uptake import subjects
 from uptake.messages.usage import UsageBatch
 from uptake.reader import Cursor, Entry
-from uptake_metrics import activity_store, archive, meters, worklist
-from uptake_metrics.activity_store import Position, to_day, to_number
+from uptake_metrics import activity_store, archive, mask_store, meters, worklist
+from uptake_metrics.activity_store import Position
 from uptake_metrics.columns import Columns, decoded
 from uptake_metrics.shard import Change, Shard
 from uptake_metrics.userdays import EPOCH_DAYS
-from uptake_metrics.zones import last_closed_day
+from uptake_metrics.zones import last_closed_day, to_day, to_number
 
 #: Deltas of a shard are folded into its masks beyond so many of them, or so many user-days in them.
 COMPACT_DELTAS, COMPACT_USER_DAYS = 256, 200_000
@@ -86,7 +86,7 @@ class Counting:
     async def _restore(self, connection: AsyncConnection, number: int) -> Shard:
         keys, zones = await activity_store.registered(connection, number)
         front = newest_day(self._clock())
-        stored = await activity_store.masks(connection, number, front - EPOCH_DAYS, MAX_DAY)
+        stored = await mask_store.masks(connection, number, front - EPOCH_DAYS, MAX_DAY)
         shard = Shard(number, max(front, archive.newest_day(stored)))  # our clock may be behind the one that counted
         shard.restore(keys, zones, stored)
         return shard
@@ -104,9 +104,7 @@ class Counting:
                         positions = await activity_store.advance(connection, self.positions, new)
                         for change in changes:
                             await activity_store.save(connection, change)
-                            await self._mark(
-                                connection, change, {batch.import_id or "" for batch in batches[change.shard]}
-                            )
+                            await self._mark(connection, change, batches[change.shard])
             except BaseException:
                 for change in reversed(changes):
                     self.shards[change.shard].undo(change)
@@ -125,15 +123,24 @@ class Counting:
                 await self._reject(entry, error)
         return batches
 
-    async def _mark(self, connection: AsyncConnection, change: Change, import_ids: set[str]) -> None:
-        """Put the closed days that changed on the worklist; an open day cannot have been published."""
-        closed: dict[str, date] = {}
+    async def _mark(self, connection: AsyncConnection, change: Change, batches: Sequence[UsageBatch]) -> None:
+        """Put the closed days that changed on the worklist; an open day cannot have been published.
+
+        An account that an import brings is held until the import ends, and no other.
+        """
+        imports: dict[str, set[str]] = defaultdict(set)  # of each account
+        for batch in batches:
+            if batch.import_id:
+                for account in set(batch.accounts):
+                    imports[account].add(batch.import_id)
+        changed: dict[str, dict[str, date]] = defaultdict(dict)  # by import, "" for live
         for account, number in change.first_day.items():
             day = to_day(number)
             if day <= last_closed_day(self._clock(), self.shards[change.shard].zones[account]):
-                closed[worklist.account(account)] = day
-        for import_id in import_ids - {""} or import_ids:
-            await worklist.mark(connection, closed, import_id)
+                for import_id in imports.get(account, {""}):
+                    changed[import_id][worklist.account(account)] = day
+        for import_id, first_days in changed.items():
+            await worklist.mark(connection, first_days, import_id)
 
     def _settle(self, changes: Sequence[Change], positions: dict[int, Position]) -> None:
         self.positions = positions
@@ -148,11 +155,11 @@ class Counting:
     async def compact(self, *, everything: bool = False) -> None:
         """Fold deltas into masks where there are many of them."""
         async with self._engine.connect() as connection:
-            sizes = await activity_store.delta_sizes(connection)
+            sizes = await mask_store.delta_sizes(connection)
         for number, (deltas, user_days) in sizes.items():
             if everything or deltas >= COMPACT_DELTAS or user_days >= COMPACT_USER_DAYS:
                 async with self._engine.begin() as connection:
-                    await activity_store.compact(connection, number)
+                    await mask_store.compact(connection, number)
 
     async def turn(self) -> None:
         """Let the rings follow the calendar; not while a change waits for its commit, which may have to be undone."""

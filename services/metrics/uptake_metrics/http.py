@@ -17,7 +17,6 @@ from uptake.database import is_data_error, is_unavailable
 from uptake.messages.kpi import AccountKpis, Trial
 from uptake_metrics import snapshots, trials, worklist
 from uptake_metrics.activity import TRIAL
-from uptake_metrics.activity_store import to_day
 from uptake_metrics.board import Board, Line
 from uptake_metrics.counting import Counting, newest_day
 from uptake_metrics.kpis import account_kpis
@@ -25,7 +24,7 @@ from uptake_metrics.portfolio import Choice, Member, PortfolioKpis, Status, port
 from uptake_metrics.register import Register
 from uptake_metrics.tally import Tally
 from uptake_metrics.team import TeamKpis, team_kpis
-from uptake_metrics.zones import local_day
+from uptake_metrics.zones import local_day, to_day
 
 MAX_HISTORY_DAYS = 1100
 FIRST_DAY = date(1970, 3, 1)  # of which every window lies in the days that are counted

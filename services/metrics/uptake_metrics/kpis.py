@@ -90,11 +90,12 @@ def _usage(account: Account, as_of: date, counts: Counts | None, heard: bool, no
     days = n + 1 if 0 <= n < USAGE_DAYS else USAGE_DAYS
     num = counts and counts.user_days(days)
     den = counts and days * counts.mau
+    closed_days = (min(as_of, last_closed_day(now, account.time_zone)) - as_of).days + days  # of those in the mean
     value = point = flat = None
     reason = None
     if not counts or not heard or account.telemetry != "full":
         reason = "no_telemetry"
-    elif last_closed_day(now, account.time_zone) <= as_of - days * DAY:
+    elif closed_days <= 0:
         reason = "no_closed_day"
     elif not counts.mau:
         reason = "no_active_users"
@@ -107,7 +108,7 @@ def _usage(account: Account, as_of: date, counts: Counts | None, heard: bool, no
         num=num,
         den=den,
         status=_habit(value),
-        provisional=days < USAGE_DAYS,
+        provisional=0 <= n < USAGE_DAYS and closed_days < USAGE_DAYS,
         reason=reason,
         dau_mau_point=rounded(point),
         usage_30_30=rounded(flat),

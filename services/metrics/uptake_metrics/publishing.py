@@ -24,7 +24,7 @@ from uptake_metrics.register import Register
 from uptake_metrics.snapshots import Snapshot
 from uptake_metrics.tally import Tallied, Tally
 from uptake_metrics.worklist import Work
-from uptake_metrics.zones import last_closed_day, local_day
+from uptake_metrics.zones import DAY, closes_at, last_closed_day, local_day
 
 #: Closed days of an account that are published from the start, and that late live events can still change.
 PUBLISHED_DAYS = 35
@@ -52,18 +52,22 @@ class Publisher:
         self._vendor_zone = vendor_zone
         self._clock = clock
         self._current_to = current_to
-        self._through: dict[str, date] | None = None  # per account: the newest published day
+        self._through: dict[str, date] = {}  # per account: the newest published day
+        self._knows_through = False
 
     async def evaluate(self) -> int:
         """Do the due work of the worklist; returns how many subjects were evaluated."""
         if self._current_to() is None:
             return 0
         async with self._engine.connect() as connection:
-            works = await worklist.due(connection, self._counting.position.sequence, 1000)
+            await self._load_through(connection)
+            works = await worklist.due(connection, self._clock(), self._counting.position.sequence, 1000)
         for start in range(0, len(works), _AT_A_TIME):
+            through: dict[str, date] = {}
             async with self._in_step() as connection:
                 for work in works[start : start + _AT_A_TIME]:
-                    await self._evaluate(connection, work)
+                    through |= await self._evaluate(connection, work)
+            self._raise_through(through)
         return len(works)
 
     async def close_days(self) -> None:
@@ -71,39 +75,45 @@ class Publisher:
         if self._current_to() is None:
             return
         async with self._engine.connect() as connection:
-            if self._through is None:
-                self._through = await snapshots.published_through(connection)
+            await self._load_through(connection)
             held = await worklist.held(connection, self._counting.position.sequence)
         waiting = [(name, closed) for name, closed in self._unpublished() if worklist.account(name) not in held]
         for start in range(0, len(waiting), _AT_A_TIME):
             async with self._in_step() as connection:
-                new = await self._close(connection, self._through, waiting[start : start + _AT_A_TIME])
-            self._through |= new  # only once it is committed, or a day could be left out
+                through = await self._close(connection, waiting[start : start + _AT_A_TIME])
+            self._raise_through(through)
+
+    async def _load_through(self, connection: AsyncConnection) -> None:
+        if not self._knows_through:
+            self._raise_through(await snapshots.published_through(connection))
+            self._knows_through = True
+
+    def _raise_through(self, through: Mapping[str, date]) -> None:
+        """Only for what is committed, or a day could be left out."""
+        for name, day in through.items():
+            self._through[name] = max(day, self._through.get(name, day))
 
     def _unpublished(self) -> Iterable[tuple[str, date]]:
         """Accounts whose newest closed day is not published, and that day; none whose zone is about to change."""
         closed = dict[str, date]()
-        through = self._through or {}
         for name in {*self._register.accounts, *self._counting.accounts()}:
             zone = self._register.zone_of(name)
             if zone not in closed:
                 closed[zone] = self._last_closed_day(zone)
-            if through.get(name, date.min) < closed[zone] and self._counting.zone_is_settled(name, zone):
+            if self._through.get(name, date.min) < closed[zone] and self._counting.zone_is_settled(name, zone):
                 yield name, closed[zone]
 
-    async def _close(
-        self, connection: AsyncConnection, through: Mapping[str, date], waiting: Sequence[tuple[str, date]]
-    ) -> dict[str, date]:
-        """Returns what was published."""
+    async def _close(self, connection: AsyncConnection, waiting: Sequence[tuple[str, date]]) -> dict[str, date]:
+        """Returns the newest day of each account that it published."""
         new: list[Snapshot] = []
         missing: dict[str, date] = {}
         for name, closed in waiting:
-            before = through.get(name)
-            tallied = self._tally.now(name, closed) if before == closed - timedelta(days=1) else None
+            before = self._through.get(name)
+            tallied = self._tally.now(name, closed) if before == closed - DAY else None
             if tallied:
                 new.append(self._snapshot(name, tallied, 1))
             else:
-                missing[worklist.account(name)] = before + timedelta(days=1) if before else worklist.EVER
+                missing[worklist.account(name)] = before + DAY if before else worklist.EVER
         await worklist.mark(connection, missing)
         await snapshots.insert(connection, new, self._clock())
         return {snapshot.body["account"]: snapshot.day for snapshot in new}
@@ -121,24 +131,27 @@ class Publisher:
                 raise Fenced("another metrics process moved the position in FACTS")
             yield connection
 
-    async def _evaluate(self, connection: AsyncConnection, work: Work) -> None:
-        left = None
+    async def _evaluate(self, connection: AsyncConnection, work: Work) -> dict[str, date]:
+        """Returns how far the account is published by now."""
         if work.account is not None:
-            if not self._counting.zone_is_settled(work.account, self._register.zone_of(work.account)):
-                return  # its days are about to be recomputed in another zone
-            left = await self._evaluate_account(connection, work.account, work.first_day)
-        elif work.opportunity is not None:
+            return await self._evaluate_account(connection, work, work.account)
+        if work.opportunity is not None:
             await self._evaluate_trial(connection, work.opportunity)
         await worklist.done(connection, work)
-        if left:
-            await worklist.mark(connection, {work.subject: left})
+        return {}
 
-    async def _evaluate_account(self, connection: AsyncConnection, name: str, first_day: date) -> date | None:
-        """New revisions of the days from `first_day` on whose numbers are not what was published.
+    async def _evaluate_account(self, connection: AsyncConnection, work: Work, name: str) -> dict[str, date]:
+        """New revisions of the days from the work's first on whose numbers are not what was published.
 
-        Returns the first published day that is open again, if there is one: in a zone further west it is not over.
+        From the first that is not published yet, if that is earlier: while we lag behind, the marks of a day may come
+        before the day can close.
         """
-        last = self._last_closed_day(self._register.zone_of(name))
+        zone = self._register.zone_of(name)
+        if not self._counting.zone_is_settled(name, zone):
+            return {}  # its days are about to be recomputed in another zone
+        await worklist.done(connection, work)
+        last, through = self._last_closed_day(zone), self._through.get(name)
+        first_day = min(work.first_day, through + DAY if through else worklist.EVER)
         first = max(first_day, last - timedelta(days=PUBLISHED_DAYS - 1))
         published = await snapshots.latest(connection, worklist.account(name), first_day)
         oldest = min([first, *published])
@@ -154,9 +167,10 @@ class Publisher:
         for part, snapshot in enumerate(new, 1):
             snapshot.body.update(part=part, parts=len(new))
         await snapshots.insert(connection, new, self._clock())
-        if self._through is not None:
-            self._through[name] = max(last, self._through.get(name, last))
-        return min((day for day in published if day > last), default=None)
+        open_again = min((day for day in published if day > last), default=None)
+        if open_again:  # a zone further west: there it is not over yet
+            await worklist.mark(connection, {work.subject: open_again}, due_at=closes_at(open_again, zone))
+        return {name: last}
 
     def _snapshot(self, name: str, tallied: Tallied, revision: int) -> Snapshot:
         account, now = self._register.account(name), self._clock()
@@ -168,6 +182,7 @@ class Publisher:
             seats_before=rise and rise.before,
             seat_grace_until=rise and rise.grace_until,
             published_at=now,
+            closed_at=closes_at(tallied.day, account.time_zone),
             kpis=account_kpis(account, tallied.day, tallied.counts, tallied.last_contact, now, revision),
         )
         return Snapshot(worklist.account(name), tallied.day, revision, message.model_dump(mode="json"))
@@ -211,6 +226,7 @@ class Publisher:
 
 
 _NEVER = datetime(1970, 1, 3, tzinfo=UTC)
+_OF_THE_DAY = {"seats_changed_on", "seats_before", "seat_grace_until"}
 _PASSING = {"kpis", "revision", "published_at", "part", "parts"}
 _ATTRIBUTES = (
     "name",
@@ -228,14 +244,14 @@ _ATTRIBUTES = (
 
 
 def _differ(new: Snapshot, known: Snapshot, *, whole: bool) -> bool:
-    """Whether the numbers differ; on an account's newest day and for trials also what stands around them."""
+    """Whether what is said of the day differs; on an account's newest day and for trials also who they are."""
     return _lasting(new.body, whole) != _lasting(known.body, whole)
 
 
 def _lasting(body: dict[str, Any], whole: bool) -> dict[str, Any]:
     kpis = {key: value for key, value in body.get("kpis", {}).items() if key != "revision"}
-    around = {key: value for key, value in body.items() if key not in _PASSING}
-    return {**around, "kpis": kpis} if whole else kpis
+    around = {key: value for key, value in body.items() if key not in _PASSING and (whole or key in _OF_THE_DAY)}
+    return {**around, "kpis": kpis}
 
 
 async def _publish_in_order(js: JetStreamContext, of_subject: Sequence[Snapshot]) -> None:

@@ -14,13 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake import subjects
 from uptake.consumer import Consumer, Entry
-from uptake_metrics import activity_store, archive, worklist
-from uptake_metrics.activity_store import to_number
+from uptake_metrics import activity_store, archive, mask_store, worklist
 from uptake_metrics.columns import Columns, decoded, rows
 from uptake_metrics.counting import Counting
 from uptake_metrics.register import Register
 from uptake_metrics.shard import Shard
-from uptake_metrics.zones import DAY, local_day
+from uptake_metrics.zones import DAY, local_day, to_number
 
 _log = structlog.get_logger()
 
@@ -71,7 +70,7 @@ class Rezoning:
             first_stored = await self._first_stored()
             async with self._engine.begin() as connection:
                 await activity_store.advance(connection, {number: counting.positions[number]})
-                await activity_store.compact(connection, number)
+                await mask_store.compact(connection, number)
                 for account, zone in zones.items():
                     await self._rewrite(
                         connection, counting.shards[number], account, zone, logged[account], first_stored
@@ -115,9 +114,9 @@ class Rezoning:
         kept_until = local_day(first_stored, zone) + DAY if first_stored else None
         if kept_until:
             last = to_number(kept_until)
-            old = await activity_store.masks(connection, shard.number, 0, last, series)
+            old = await mask_store.masks(connection, shard.number, 0, last, series)
             masks = archive.merge(archive.until(old, last), archive.discard(masks, archive.until(masks, last)))
-        await activity_store.replace_masks(connection, shard.number, series, masks)
+        await mask_store.replace_masks(connection, shard.number, series, masks)
         was = shard.zones[account]
         await activity_store.record_zone_change(connection, account, was, zone, self._clock(), kept_until)
         await worklist.mark(connection, {worklist.account(account): worklist.EVER})

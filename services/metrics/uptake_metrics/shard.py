@@ -146,7 +146,9 @@ class Shard:
             self._number(SeriesKey(account, "contact"))
         seen = self._feature_series
         triples = zip(columns.accounts, columns.environments, columns.features, strict=True)
-        for triple in set(compress(triples, columns.counted)) - seen.keys():
+        for triple in dict.fromkeys(compress(triples, columns.counted)):  # in order: whose series is the last decides
+            if triple in seen:
+                continue
             account, environment, feature = triple
             total = self._number(SeriesKey(account, "total", environment))
             number = self._feature(account, environment, feature, total)

@@ -156,6 +156,7 @@ dirty = Table(
     Column("first_day", Date, nullable=False),
     Column("marked", BigInteger, nullable=False, server_default=text("1")),
     Column("marked_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("due_at", DateTime(timezone=True), nullable=False),
 )
 
 #: Every published value of every closed day: nothing is overwritten, a change is a new revision. Also the outbox.

@@ -11,13 +11,13 @@ from datetime import date
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from uptake_metrics import activity_store, archive, userdays
+from uptake_metrics import activity_store, archive, mask_store, userdays
 from uptake_metrics.activity import PRODUCTION
-from uptake_metrics.activity_store import to_day, to_number
 from uptake_metrics.counting import Counting
 from uptake_metrics.kpis import Counts
 from uptake_metrics.shard import CONTACT_USER, SeriesKey, Shard
 from uptake_metrics.userdays import EPOCH_DAYS, WINDOWS, Masks
+from uptake_metrics.zones import to_day, to_number
 
 _LONGEST = WINDOWS[-1]
 _NOBODY = Counts((0,) * _LONGEST, 0, 0)
@@ -87,7 +87,7 @@ class Tally:
                 hashes = shard.activity.active(series, first, last)
             else:
                 hashes = archive.active(
-                    await activity_store.masks(connection, shard.number, first, last, [series]), first, last
+                    await mask_store.masks(connection, shard.number, first, last, [series]), first, last
                 )
             return await activity_store.names(connection, account, hashes.tolist())
 
@@ -97,7 +97,7 @@ async def _counts(connection: AsyncConnection, shard: Shard, series: int, span: 
     if span.start >= ring.first_exact_day and span.stop - 1 <= ring.last_exact_day:
         return _ring_counts(shard, series, span)
     early, last = span.start - _LONGEST + 1, span.stop - 1  # the oldest day whose DAU is asked for
-    masks = await activity_store.masks(connection, shard.number, early - _LONGEST, last, [series])
+    masks = await mask_store.masks(connection, shard.number, early - _LONGEST, last, [series])
     return _by_day(span, archive.daily(masks, span.start, last), archive.daily(masks, early, last).dau.tolist())
 
 
@@ -118,7 +118,7 @@ async def _contact_days(connection: AsyncConnection, shard: Shard, contact: int,
     held = shard.activity.days_of(contact, CONTACT_USER)
     if held and held[0] <= span.start:
         return held
-    return _bit_days(await activity_store.masks(connection, shard.number, 0, span.stop - 1, [contact]))
+    return _bit_days(await mask_store.masks(connection, shard.number, 0, span.stop - 1, [contact]))
 
 
 def _bit_days(masks: Masks) -> list[int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 #: An import whose client has gone silent for so long is evaluated as far as it came.
 ABANDONED_AFTER = timedelta(minutes=15)
 EVER = date(1970, 1, 1)
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ACCOUNT, _TRIAL = "account:", "trial:"
 
@@ -40,19 +41,27 @@ def trial(opportunity: str) -> str:
     return _TRIAL + opportunity
 
 
-async def mark(connection: AsyncConnection, first_days: Mapping[str, date], import_id: str = "") -> None:
-    """Note that days of these subjects changed, from the given day on."""
+async def mark(
+    connection: AsyncConnection, first_days: Mapping[str, date], import_id: str = "", due_at: datetime = AT_ONCE
+) -> None:
+    """Note that days of these subjects changed, from the given day on; it is nobody's work before `due_at`."""
     if not first_days:
         return
     rows = sorted(first_days.items())  # one order everywhere: two writers cannot lock each other out
     await connection.execute(
         text("""
-            INSERT INTO metrics.dirty AS d (subject, import_id, first_day)
-            SELECT subject, :import_id, day
+            INSERT INTO metrics.dirty AS d (subject, import_id, first_day, due_at)
+            SELECT subject, :import_id, day, :due_at
             FROM unnest(CAST(:subject AS text[]), CAST(:day AS date[])) AS new(subject, day)
             ON CONFLICT (subject, import_id) DO UPDATE
-            SET first_day = LEAST(d.first_day, excluded.first_day), marked = d.marked + 1, marked_at = now()"""),
-        {"import_id": import_id, "subject": [s for s, _ in rows], "day": [day for _, day in rows]},
+            SET first_day = LEAST(d.first_day, excluded.first_day), due_at = LEAST(d.due_at, excluded.due_at),
+                marked = d.marked + 1, marked_at = now()"""),
+        {
+            "import_id": import_id,
+            "subject": [subject for subject, _ in rows],
+            "day": [day for _, day in rows],
+            "due_at": due_at,
+        },
     )
 
 
@@ -66,13 +75,14 @@ _HELD = """
     WHERE (usage_sequence IS NULL OR usage_sequence > :counted) AND newest >= now() - CAST(:abandoned AS interval)"""
 
 
-async def due(connection: AsyncConnection, counted: int, limit: int) -> list[Work]:
+async def due(connection: AsyncConnection, now: datetime, counted: int, limit: int) -> list[Work]:
     """Work that no unfinished import holds, oldest first; `counted` = the sequence up to which USAGE is counted."""
     rows = await connection.execute(
         text(f"""
             SELECT subject, import_id, first_day, marked FROM metrics.dirty
-            WHERE subject NOT IN ({_HELD}) ORDER BY marked_at LIMIT :limit"""),  # noqa: S608  # our own constant
-        {"counted": counted, "abandoned": ABANDONED_AFTER, "limit": limit},
+            WHERE due_at <= :now AND subject NOT IN ({_HELD})
+            ORDER BY marked_at LIMIT :limit"""),  # noqa: S608  # our own constant
+        {"now": now, "counted": counted, "abandoned": ABANDONED_AFTER, "limit": limit},
     )
     return [Work(*row) for row in rows]
 

@@ -25,6 +25,15 @@ _DAY_US = 86_400_000_000
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def to_day(number: int) -> date:
+    """The day of a number of days since 1970-01-01."""
+    return _EPOCH + timedelta(days=number)
+
+
+def to_number(day: date) -> int:
+    return (day - _EPOCH).days
+
+
 @lru_cache(maxsize=128)  # 0.4 MB and about 50 ms a zone
 def _midnights(zone: str) -> NDArray[np.int64]:
     """The first instants of the days 1970-01-01 to 2101-01-01, in microseconds since the epoch."""

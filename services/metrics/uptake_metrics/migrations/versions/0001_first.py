@@ -55,7 +55,7 @@ CREATE TABLE metrics.import_job (
 );
 CREATE TABLE metrics.dirty (
     subject text, import_id text NOT NULL DEFAULT '', first_day date NOT NULL, marked bigint NOT NULL DEFAULT 1,
-    marked_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (subject, import_id)
+    marked_at timestamptz NOT NULL DEFAULT now(), due_at timestamptz NOT NULL, PRIMARY KEY (subject, import_id)
 );
 COMMENT ON COLUMN metrics.dirty.subject IS 'account:<id> or trial:<opportunity>';
 CREATE TABLE metrics.snapshot (
