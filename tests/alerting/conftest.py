@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ def _account_day(day: date, mau: int | None = 24, **other: Any) -> AccountSnapsh
         "seats_before": None,
         "seat_grace_until": None,
         "published_at": datetime(2026, 5, 1, tzinfo=UTC),
+        "closed_at": datetime.combine(day + timedelta(days=1), time(2), UTC),
     }
     for part in (adoption, kpis, snapshot):
         part.update({name: value for name, value in other.items() if name in part})

@@ -5,12 +5,12 @@ import random
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from uptake_alerting import evaluation, listing, store, ticker
+from uptake_alerting import evaluation, listing, outbox, store, ticker
 from uptake_alerting.fold import Judged, State, fold
 from uptake_alerting.routes import Routes, RoutesFile, parse
-from uptake_alerting.rules import ADOPTION_BELOW_TARGET, closed_at, judge_adoption
+from uptake_alerting.rules import ADOPTION_BELOW_TARGET, judge_adoption
 from uptake_alerting.tables import alert_event, delivery, instance, sample
 
 ROUTES = parse(
@@ -39,7 +39,7 @@ def alerts(engine):
     async def run():
         async with engine.connect() as connection:
             found = await listing.alerts(connection, None, 100)
-            return [await listing.alert(connection, one.id) for one in found]
+            return [await listing.alert(connection, one.episode) for one in found]
 
     return run
 
@@ -51,7 +51,7 @@ def history(account_day):
         "B": {"mau": 24},
         "C": {"mau": 60},
         "?": {"data_health": "stale"},
-        "R": {"n": 3},
+        "R": {"status": "ramping", "n": 3},
         "X": {"churned_at": "2020-01-01T00:00:00Z"},
     }
 
@@ -140,7 +140,7 @@ async def test_any_order_any_duplicates_and_late_revisions_end_where_the_days_th
 async def _ends_like_the_pure_fold(engine, alerts, published):
     newest = {s.kpis.as_of: s for s in sorted(published, key=lambda s: s.kpis.revision)}
     days = [newest[day] for day in sorted(newest)]
-    judged = [Judged(s.kpis.as_of, closed_at(s.kpis.as_of, "UTC"), judge_adoption(s)) for s in days]
+    judged = [Judged(s.kpis.as_of, s.closed_at, judge_adoption(s)) for s in days]
     state, spans = fold(State(), judged, ADOPTION_BELOW_TARGET)
     async with engine.begin() as connection:
         (found,) = await store.lock(connection, ADOPTION_BELOW_TARGET.name, ["acme"])
@@ -323,3 +323,47 @@ async def test_a_revision_in_parts_opens_and_closes_nothing_half_way(take, alert
         await take(day)
     (alert,) = await alerts()
     assert [(t.kind, t.reason) for t in alert.transitions] == [("firing", "firing")]
+
+
+async def test_a_batch_that_ends_inside_a_publication_is_not_judged_before_its_end(take, alerts, history):
+    """Day 3 is off target in the publication before; half of the revision makes it fire since day 1."""
+    (before,) = history("B", start=START + timedelta(days=2))
+    await take(*history("CC"))
+    first, second, third, fourth = in_parts(history("BBCC", revision=2))
+    await take(before, first, second)
+    assert await alerts() == []
+    await take(third, fourth)
+    assert await alerts() == []
+
+
+async def test_days_of_a_publication_that_was_not_judged_count_with_the_next_one(take, alerts, history):
+    """The second batch alone holds too few days to fire."""
+    first, second, third = history("BBB")
+    await take(first, *in_parts([second, third])[:1])
+    assert await alerts() == []
+    await take(in_parts([second, third])[1])
+    assert [(a.state, a.since) for a in await alerts()] == [("firing", START)]
+
+
+async def test_a_single_day_behind_the_end_of_a_publication_is_judged_with_all_of_it(take, alerts, history):
+    first, second, third = history("BBB")
+    one_of_two, two_of_two = in_parts([first, second])
+    await take(one_of_two)
+    await take(two_of_two, third)
+    assert [(a.state, a.since) for a in await alerts()] == [("firing", START)]
+
+
+async def test_a_day_of_which_nobody_says_when_it_closed_is_no_sample(take, alerts, history):
+    await take(*history("BB"), *history("B", start=START + timedelta(days=2), closed_at=None))
+    assert await alerts() == []
+
+
+async def test_a_terminal_alone_does_not_make_an_alert_heard(take, alerts, engine, history):
+    """API, gauge and clock agree on what undeliverable is: only a trigger counts."""
+    await take(*history("BBB"))
+    async with engine.begin() as connection:
+        await connection.execute(update(delivery).values(kind="terminal"))
+    assert [a.undeliverable for a in await alerts()] == [True]
+    async with engine.connect() as connection:
+        assert await listing.undeliverable(connection) == ["adoption-below-target"]
+        assert len(await outbox.unheard(connection)) == 1

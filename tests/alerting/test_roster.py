@@ -32,6 +32,7 @@ def test_the_first_person_whom_a_channel_serves_else_the_default_channels(people
         (people_of_account("x", "ce-2"), "this channel serves ce-2, who stands in for the owner of the account"),
         (people_of_trial("ce-3", None), "this channel serves ce-3, who runs the trial"),
         (people_of_account("x", "y"), "this is a default channel, and no channel serves x or y"),
+        (people_of_trial("x", "x"), "this is a default channel, and no channel serves x"),
         ([], "this is a default channel, and nobody owns the subject"),
     ],
 )

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from uptake_alerting.rules import closed_at, judge_adoption, judge_trial, trial_limit
+from uptake_alerting.rules import judge_adoption, judge_trial, start_of, trial_limit
 
 DAY = date(2026, 5, 1)
 
@@ -19,8 +19,6 @@ DAY = date(2026, 5, 1)
         ({"partial": True}, "nodata", "partial"),
         ({"data_health": "stale"}, "nodata", "stale"),
         ({"data_health": "none"}, "nodata", "no_telemetry"),
-        ({"n": 29}, "gone", "date_corrected"),
-        ({"n": 30}, "breach", "off_target"),
         ({"status": "ramping", "n": 12}, "gone", "date_corrected"),
         ({"status": "not_started", "n": None, "on_target": None}, "gone", "date_corrected"),
         ({"status": "unknown", "reason": "no_seats", "on_target": None}, "nodata", "no_seats"),
@@ -29,7 +27,14 @@ DAY = date(2026, 5, 1)
         ({"seat_grace_until": date(2026, 4, 30)}, "breach", "off_target"),
         ({"churned_at": "2026-05-01T23:59:59Z"}, "gone", "churned"),
         ({"churned_at": "2026-05-02T00:00:00Z"}, "breach", "off_target"),
-        ({"churned_at": "2026-05-02T03:00:00Z", "time_zone": "America/New_York"}, "gone", "churned"),
+        ({"churned_at": "2026-05-02T03:59:59Z", "time_zone": "America/New_York"}, "gone", "churned"),
+        ({"churned_at": "2026-05-02T04:00:00Z", "time_zone": "America/New_York"}, "breach", "off_target"),
+        ({"churned_at": "2026-05-01T14:59:59Z", "time_zone": "Asia/Tokyo"}, "gone", "churned"),
+        ({"churned_at": "2026-05-01T15:00:00Z", "time_zone": "Asia/Tokyo"}, "breach", "off_target"),
+        ({"churned_at": "9999-12-31T23:59:59Z", "time_zone": "Asia/Tokyo"}, "breach", "off_target"),
+        ({"churned_at": "9999-12-31T23:59:59Z", "time_zone": "America/New_York"}, "breach", "off_target"),
+        ({"churned_at": "0001-01-01T00:00:00Z", "time_zone": "Asia/Tokyo"}, "gone", "churned"),
+        ({"churned_at": "0001-01-01T00:00:00Z", "time_zone": "America/New_York"}, "gone", "churned"),
         ({"churned_at": "2026-04-01T00:00:00Z", "data_health": "stale"}, "gone", "churned"),
     ],
 )
@@ -57,19 +62,14 @@ def test_a_trial_against_its_limit(trial, what, now, kind, reason):
 @pytest.mark.parametrize(
     ("day", "zone", "instant"),
     [
-        (date(2026, 5, 1), "UTC", "2026-05-02T02:00:00"),
-        (date(2026, 5, 1), "America/New_York", "2026-05-02T06:00:00"),
-        (
-            date(2026, 3, 28),
-            "Europe/Berlin",
-            "2026-03-29T01:00:00",
-        ),  # two hours after midnight, though the clock says 4
-        (date(2026, 10, 24), "Europe/Berlin", "2026-10-25T00:00:00"),
-        (date(2026, 9, 5), "America/Santiago", "2026-09-06T06:00:00"),  # its next day begins at 1:00: no midnight
+        (date(2026, 5, 2), "UTC", "2026-05-02T00:00:00"),
+        (date(2026, 5, 2), "America/New_York", "2026-05-02T04:00:00"),
+        (date(2026, 3, 29), "Europe/Berlin", "2026-03-28T23:00:00"),
+        (date(2026, 9, 6), "America/Santiago", "2026-09-06T04:00:00"),  # it begins at 1:00: there is no midnight
     ],
 )
-def test_a_day_closes_two_hours_after_its_local_midnight(day, zone, instant):
-    assert closed_at(day, zone) == datetime.fromisoformat(instant).replace(tzinfo=UTC)
+def test_where_a_local_day_begins(day, zone, instant):
+    assert start_of(day, zone) == datetime.fromisoformat(instant).replace(tzinfo=UTC)
 
 
 def test_only_a_running_trial_has_a_limit(trial):

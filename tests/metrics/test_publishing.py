@@ -48,6 +48,7 @@ async def test_the_first_time_every_closed_day_is_published(published):
     assert await published.revisions("account:acme") == dict.fromkeys(days(FIRST, LAST), 1)
     body = await newest(published, "account:acme", LAST)
     assert (body["kpis"]["mau"], body["kpis"]["partial"], body["kpis"]["revision"]) == (1, False, 1)
+    assert body["closed_at"] == "2026-08-25T02:00:00Z"
     assert await published.rows("SELECT * FROM metrics.dirty") == []
 
 

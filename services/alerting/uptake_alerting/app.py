@@ -11,7 +11,6 @@
 """
 
 import asyncio
-import base64
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,11 +20,11 @@ from fastapi import FastAPI
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from uptake import broker, cursor, database, subjects, telemetry
+from uptake import broker, cursor, database, problems, subjects, telemetry
 from uptake.clock import utc_now
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
-from uptake.messages.refusals import Refusal
 from uptake.reader import Cursor, Entry, Reader
+from uptake.refusing import refuse
 from uptake.serve import serve
 from uptake.settings import SettingsError
 from uptake_alerting import evaluation, http, relay, ticker
@@ -60,19 +59,8 @@ class Intake:
             await evaluation.take(connection, snapshots, self._routes.current(), utc_now())
 
     async def refuse(self, entry: Entry, error: Exception) -> None:
-        refusal = Refusal(
-            source="metrics",
-            reason="invalid_snapshot",
-            detail=f"{entry.subject} at {entry.sequence}: {type(error).__name__}",
-            refused_at=utc_now(),
-            body=base64.b64encode(entry.data).decode(),
-            body_is_base64=True,
-        )
-        subject = subjects.refused("metrics", "invalid_snapshot")
-        headers = {"Nats-Msg-Id": f"alerting-{entry.sequence}"}
-        await self._client.jetstream().publish(
-            subject, refusal.model_dump_json().encode(), stream=subjects.REFUSED, headers=headers
-        )
+        js = self._client.jetstream()
+        await refuse(js, "alerting-KPI", entry, error, source="metrics", reason="invalid_snapshot")
 
 
 def _parse(entry: Entry) -> evaluation.Snapshot:
@@ -98,7 +86,7 @@ def build(settings: AlertingSettings) -> FastAPI:
             position=intake.position,
             apply=intake.apply,
             refuse=intake.refuse,
-            may_be_trimmed=True,  # KPI keeps the newest snapshots of each subject, and each is complete
+            may_be_trimmed=True,  # older days may be lost, the newest comes last: the present is judged rightly
         )
         health.add("reader", lambda: reader.reason)
         told.reader_lag.set_function(lambda: reader.lag)
@@ -124,6 +112,7 @@ def build(settings: AlertingSettings) -> FastAPI:
         return await told.text(engine, utc_now())
 
     app = FastAPI(title="Uptake alerting", docs_url=None, redoc_url=None, lifespan=lifespan)
+    problems.install(app)
     app.include_router(http.router(engine))
     app.router.routes.extend(telemetry.routes(health, extra=metrics))
     return app

@@ -21,7 +21,7 @@ from uptake_alerting.fold import Judged, fold, move_checkpoint
 from uptake_alerting.outbox import Unheard
 from uptake_alerting.roster import Person, Recipient, people_of_account, people_of_trial, recipients
 from uptake_alerting.routes import Routes
-from uptake_alerting.rules import ADOPTION_BELOW_TARGET, TRIAL_BREACHED, Rule, closed_at, judge_adoption
+from uptake_alerting.rules import ADOPTION_BELOW_TARGET, TRIAL_BREACHED, Rule, judge_adoption
 from uptake_alerting.store import Instance
 from uptake_alerting.tables import episode
 
@@ -44,14 +44,16 @@ class Subject:
 async def take(connection: AsyncConnection, snapshots: Iterable[Snapshot], routes: Routes, now: datetime) -> None:
     """Keep the snapshots and evaluate whatever they changed. The same snapshots again change nothing.
 
-    Of a publication in several parts nothing is judged before the last one: half of it would be a truth that never was.
+    `snapshots` are in the order of the stream. Of a publication in several parts nothing is judged before the last one:
+    half of it would be a truth that never was. Then all days are, since earlier parts may have changed any of them.
     """
     known = list(snapshots)
     of_accounts = [s for s in known if isinstance(s, AccountSnapshot)]
     saved = await store.save_samples(connection, of_accounts)
-    complete = {s.account: s.parts for s in of_accounts if s.part == s.parts}
-    days = {account: saved.get(account, set()) for account, parts in complete.items() if account in saved or parts > 1}
-    in_parts = {account for account in days if complete[account] > 1}
+    last = {s.account: s for s in of_accounts}
+    complete = {account for account, s in last.items() if s.part == s.parts}
+    in_parts = {s.account for s in of_accounts if s.parts > 1} & complete
+    days = {account: saved.get(account, set()) for account in complete & (saved.keys() | in_parts)}
     trials = await store.save_trials(connection, (s for s in known if isinstance(s, TrialSnapshot)))
     await _evaluate_accounts(connection, ADOPTION_BELOW_TARGET, days, in_parts, routes, now)
     instances = await store.lock(connection, TRIAL_BREACHED.name, trials)
@@ -125,7 +127,8 @@ def _needs_history(found: Instance, days: Collection[date]) -> bool:
 
 
 def _fold(rule: Rule, found: Instance, samples: Sequence[AccountSnapshot], *, whole: bool) -> tuple[Instance, Outcome]:
-    judged = [Judged(s.kpis.as_of, closed_at(s.kpis.as_of, s.kpis.time_zone), judge_adoption(s)) for s in samples]
+    # A snapshot that does not say when its day closed is no sample: samples are closed days.
+    judged = [Judged(s.kpis.as_of, s.closed_at, judge_adoption(s)) for s in samples if s.closed_at is not None]
     checkpoint = found.checkpoint
     if whole:
         judged = [j for j in judged if checkpoint.day is None or j.day > checkpoint.day]

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from uptake.problems import Problem
 from uptake_alerting import listing
 from uptake_alerting.listing import Alert, AlertDetail, StateFilter
 
@@ -26,7 +27,7 @@ def router(engine: AsyncEngine) -> APIRouter:
         async with engine.connect() as connection:
             found = await listing.alert(connection, alert_id)
         if found is None:
-            raise HTTPException(404, "no such alert")
+            raise Problem(404, "unknown_alert", f"no alert {alert_id!r} is on record")
         return found
 
     return routes

@@ -2,14 +2,14 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel
-from sqlalchemy import and_, exists, select
+from pydantic import BaseModel, Field
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from uptake.messages.alerts import AlertData, Severity
-from uptake.messages.fields import Day, Instant
+from uptake.messages.alerts import AlertData
+from uptake.messages.fields import Instant
 from uptake_alerting.episodes import OPEN_STATES
-from uptake_alerting.outbox import LIVE
+from uptake_alerting.outbox import UNDELIVERABLE
 from uptake_alerting.tables import alert_event, delivery, episode
 
 StateFilter = Literal["open", "firing", "recovering", "resolved", "closed"]
@@ -43,27 +43,14 @@ class Transition(BaseModel):
     published_at: Instant | None
 
 
-class Alert(BaseModel):
-    """One episode. `undeliverable`: it is open, and its trigger neither reached anybody nor is on its way."""
+class Alert(AlertData):
+    """One episode as its latest event tells it, except that `detected_at` is of its first.
 
-    id: str
-    number: int
-    rule: str
-    subject_kind: Literal["account", "trial"]
-    subject: str
-    account: str | None
-    region: str | None
-    severity: Severity
-    state: Literal["firing", "recovering", "resolved", "closed"]
-    reason: str
-    since: Day
-    fired_at: Instant
-    detected_at: Instant
+    `undeliverable`: it is open, and its trigger neither reached anybody nor is on its way.
+    """
+
+    episode: str = Field(serialization_alias="id")
     resolved_at: Instant | None
-    owner: str | None
-    summary: str
-    next_step: str
-    values: dict[str, Any]
     undeliverable: bool
     deliveries: list[Delivery]
 
@@ -73,9 +60,12 @@ class AlertDetail(Alert):
     transitions: list[Transition]
 
 
+_episodes = select(episode, UNDELIVERABLE.label("undeliverable"))
+
+
 async def alerts(connection: AsyncConnection, state: StateFilter | None, limit: int) -> list[Alert]:
     """The newest first."""
-    statement = select(episode).order_by(episode.c.fired_at.desc(), episode.c.id).limit(limit)
+    statement = _episodes.order_by(episode.c.fired_at.desc(), episode.c.id).limit(limit)
     if state == "open":
         statement = statement.where(episode.c.state.in_(OPEN_STATES))
     elif state is not None:
@@ -86,7 +76,7 @@ async def alerts(connection: AsyncConnection, state: StateFilter | None, limit: 
 
 
 async def alert(connection: AsyncConnection, episode_id: str) -> AlertDetail | None:
-    row = (await connection.execute(select(episode).where(episode.c.id == episode_id))).first()
+    row = (await connection.execute(_episodes.where(episode.c.id == episode_id))).first()
     if row is None:
         return None
     notices = (await _deliveries(connection, [episode_id])).get(episode_id, [])
@@ -97,8 +87,7 @@ async def alert(connection: AsyncConnection, episode_id: str) -> AlertDetail | N
 
 async def undeliverable(connection: AsyncConnection) -> list[str]:
     """The rule of each open alert that nobody heard of and nobody will."""
-    live = exists().where(and_(delivery.c.episode == episode.c.id, delivery.c.status.in_(LIVE)))
-    return list(await connection.scalars(select(episode.c.rule).where(episode.c.ended_at.is_(None), ~live)))
+    return list(await connection.scalars(select(episode.c.rule).where(UNDELIVERABLE)))
 
 
 async def _deliveries(connection: AsyncConnection, episodes: list[str]) -> dict[str, list[Delivery]]:
@@ -128,14 +117,5 @@ async def _transitions(connection: AsyncConnection, episode_id: str) -> list[Tra
 
 
 def _fields(row: Any, notices: list[Delivery]) -> dict[str, Any]:
-    data = AlertData.model_validate(row.data)
-    heard = any(notice.kind == "trigger" and notice.status in LIVE for notice in notices)
-    fields = data.model_dump(exclude={"episode", "detected_at", "state"})
-    return fields | {
-        "id": row.id,
-        "state": row.state,
-        "detected_at": row.detected_at,
-        "resolved_at": row.ended_at,
-        "undeliverable": row.ended_at is None and not heard,
-        "deliveries": notices,
-    }
+    of_row = {"detected_at": row.detected_at, "resolved_at": row.ended_at, "undeliverable": row.undeliverable}
+    return {**row.data, **of_row, "deliveries": notices}

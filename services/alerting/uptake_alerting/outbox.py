@@ -23,7 +23,11 @@ from uptake_alerting.tables import alert_event, delivery, episode, pause
 
 LEASE = timedelta(seconds=60)  # four times what an attempt may take: a sender that lost it has crashed
 NoticeKind = Literal["trigger", "terminal"]
-LIVE = ("pending", "sending", "delivered")  # a trigger in one of these has reached somebody, or still may
+
+_trigger = and_(delivery.c.episode == episode.c.id, delivery.c.kind == "trigger")
+_heard = exists().where(_trigger, delivery.c.status.in_(("pending", "sending", "delivered")))
+#: Of an episode: it is open, and its trigger neither reached anybody nor is on its way.
+UNDELIVERABLE = and_(episode.c.ended_at.is_(None), ~_heard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Unheard:
-    """An open episode that nobody knows of, and the deliveries that were tried."""
+    """An undeliverable episode, and the triggers that were tried."""
 
     data: AlertData
     tried: frozenset[str]
@@ -177,12 +181,9 @@ async def finish(
 
 
 async def unheard(connection: AsyncConnection) -> list[Unheard]:
-    """Open episodes whose trigger reached nobody and is on its way to nobody."""
-    mine = and_(delivery.c.episode == episode.c.id, delivery.c.kind == "trigger")
-    tried = select(func.array_agg(delivery.c.id)).where(mine).scalar_subquery()
-    statement = select(episode.c.id, episode.c.data, tried.label("tried")).where(
-        episode.c.ended_at.is_(None), ~exists().where(mine, delivery.c.status.in_(LIVE))
-    )
+    """The undeliverable ones, the oldest first."""
+    tried = select(func.array_agg(delivery.c.id)).where(_trigger).scalar_subquery()
+    statement = select(episode.c.data, tried.label("tried")).where(UNDELIVERABLE)
     return [
         Unheard(AlertData.model_validate(row.data), frozenset(row.tried or ()))
         for row in await connection.execute(statement.order_by(episode.c.fired_at))

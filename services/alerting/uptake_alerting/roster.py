@@ -53,4 +53,4 @@ def fallback(default: Sequence[str], failed: str) -> tuple[Recipient, ...]:
 def _nobody_served(people: Sequence[Person]) -> str:
     if not people:
         return "nobody owns the subject"
-    return "no channel serves " + " or ".join(person.name for person in people)
+    return "no channel serves " + " or ".join(dict.fromkeys(person.name for person in people))

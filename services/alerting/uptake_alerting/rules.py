@@ -8,9 +8,6 @@ from zoneinfo import ZoneInfo
 from uptake.messages.alerts import Severity
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
 
-RAMP_DAYS = 30  # until then the 30-day window still holds days before production
-SETTLE = timedelta(hours=2)  # a day closes this long after its local midnight
-
 VerdictKind = Literal["breach", "band", "clear", "nodata", "gone"]
 
 
@@ -47,10 +44,8 @@ def judge_adoption(snapshot: AccountSnapshot) -> Verdict:
         return Verdict("nodata", "partial")
     if kpis.data_health != "fresh":
         return Verdict("nodata", "stale" if kpis.data_health == "stale" else "no_telemetry")
-    if adoption.status == "not_started":
-        return Verdict("gone", "date_corrected")  # only a corrected date takes a customer back before day 0
-    if adoption.status == "ramping" or (adoption.n is not None and adoption.n < RAMP_DAYS):
-        return Verdict("gone", "date_corrected")  # n only ever grows: an open alert here means a new date
+    if adoption.status in ("not_started", "ramping"):
+        return Verdict("gone", "date_corrected")  # the day of production only ever recedes: here it was moved
     if adoption.status == "unknown" or adoption.on_target is None:
         return Verdict("nodata", adoption.reason or "unknown")
     if snapshot.seat_grace_until is not None and kpis.as_of <= snapshot.seat_grace_until:
@@ -75,17 +70,12 @@ def trial_limit(snapshot: TrialSnapshot) -> datetime | None:
     return start_of(snapshot.breached_on, snapshot.vendor_zone)
 
 
-def closed_at(day: date, zone: str) -> datetime:
-    """When the local day became a closed day."""
-    return start_of(day + timedelta(days=1), zone) + SETTLE
-
-
 def start_of(day: date, zone: str) -> datetime:
     """The first instant of a local day, in UTC; where midnight does not exist, the instant after the gap."""
     return datetime.combine(day, time.min, ZoneInfo(zone)).astimezone(UTC)
 
 
 def _churned(snapshot: AccountSnapshot) -> bool:
-    if snapshot.churned_at is None:
-        return False
-    return snapshot.churned_at.astimezone(ZoneInfo(snapshot.kpis.time_zone)).date() <= snapshot.kpis.as_of
+    """By the end of the day. Compared in UTC: the year 9999, for "never", has no local time east of it."""
+    end = start_of(snapshot.kpis.as_of + timedelta(days=1), snapshot.kpis.time_zone)
+    return snapshot.churned_at is not None and snapshot.churned_at < end

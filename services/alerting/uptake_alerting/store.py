@@ -115,8 +115,7 @@ async def save_instances(connection: AsyncConnection, rows: Sequence[tuple[Insta
         for found, wake_at in rows
     ]
     if parameters:
-        statement = update(instance).where(*mine).values(version=instance.c.version + 1, **values)
-        await connection.execute(statement, parameters)
+        await connection.execute(update(instance).where(*mine).values(values), parameters)
 
 
 async def load_samples(

@@ -55,7 +55,6 @@ instance = Table(
     metadata,
     Column("rule", Text, primary_key=True),
     Column("subject", Text, primary_key=True),
-    Column("version", BigInteger, nullable=False, server_default=text("0"), comment="rises with every evaluation"),
     Column("state", JSONB, comment="the fold after the newest day"),
     Column("checkpoint", JSONB, comment="the fold over days whose samples are gone"),
     Column("wake_at", DateTime(timezone=True), comment="when to look again without any message"),

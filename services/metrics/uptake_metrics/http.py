@@ -5,16 +5,12 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.exceptions import HTTPException
 
-from uptake.database import is_data_error, is_unavailable
 from uptake.messages.kpi import AccountKpis, Trial
+from uptake.problems import Problem, install
 from uptake_metrics import snapshots, trials, worklist
 from uptake_metrics.activity import TRIAL
 from uptake_metrics.board import Board, Line
@@ -83,14 +79,6 @@ class ImportState(BaseModel):
     reason: str
     state: Literal["running", "applying", "done"]
     usage_sequence: int | None
-
-
-class Problem(Exception):
-    """An answer that is no answer, with its status, a bounded word and what to do."""
-
-    def __init__(self, status: int, error: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.error, self.detail = status, error, detail
 
 
 class Answers:
@@ -258,32 +246,8 @@ def build(answers: Answers, ready: Callable[[], bool], **options: Any) -> FastAP
     @app.middleware("http")
     async def only_when_ready(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         if request.url.path.startswith("/api/") and not ready():
-            problem = {"error": "starting", "detail": "the counts are being loaded; see /readyz"}
-            return JSONResponse(problem, status_code=503, headers={"Retry-After": "1"})
+            return Problem(503, "starting", "the counts are being loaded; see /readyz").answer()
         return await answer(request)
 
-    @app.exception_handler(Problem)
-    async def problem(request: Request, error: Problem) -> Response:
-        return JSONResponse({"error": error.error, "detail": error.detail}, status_code=error.status)
-
-    @app.exception_handler(HTTPException)
-    async def no_such_door(request: Request, error: HTTPException) -> Response:
-        problem = {"error": "not_found" if error.status_code == 404 else "not_allowed", "detail": error.detail}
-        return JSONResponse(problem, status_code=error.status_code, headers=error.headers)
-
-    @app.exception_handler(DBAPIError)
-    @app.exception_handler(OSError)
-    async def database_problem(request: Request, error: Exception) -> Response:
-        if is_data_error(error):  # such as a NUL character in an id
-            return JSONResponse({"error": "invalid_request", "detail": "a value cannot be stored"}, status_code=400)
-        if not is_unavailable(error):
-            raise error
-        body = {"error": "unavailable", "detail": "the database does not answer; see /readyz"}
-        return JSONResponse(body, status_code=503, headers={"Retry-After": "1"})
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        detail = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
-        return JSONResponse({"error": "invalid_request", "detail": detail}, status_code=400)
-
+    install(app)
     return app

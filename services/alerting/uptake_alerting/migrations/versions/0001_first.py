@@ -16,10 +16,9 @@ CREATE TABLE alerting.trial (
     opportunity text PRIMARY KEY, revision bigint NOT NULL, snapshot jsonb NOT NULL
 );
 CREATE TABLE alerting.instance (
-    rule text, subject text, version bigint NOT NULL DEFAULT 0, state jsonb, checkpoint jsonb, wake_at timestamptz,
+    rule text, subject text, state jsonb, checkpoint jsonb, wake_at timestamptz,
     PRIMARY KEY (rule, subject)
 );
-COMMENT ON COLUMN alerting.instance.version IS 'rises with every evaluation';
 COMMENT ON COLUMN alerting.instance.state IS 'the fold after the newest day';
 COMMENT ON COLUMN alerting.instance.checkpoint IS 'the fold over days whose samples are gone';
 COMMENT ON COLUMN alerting.instance.wake_at IS 'when to look again without any message';
