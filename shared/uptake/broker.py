@@ -1,6 +1,7 @@
 """How a process meets the broker, and what it does when that fails for good: it ends, loudly. No subjects here."""
 
 import asyncio
+import contextlib
 import faulthandler
 import logging
 import os
@@ -14,6 +15,7 @@ import structlog
 from faststream.nats import NatsBroker
 from faststream.nats.security import NatsUserPassword
 from nats.aio.client import Client
+from nats.errors import ConnectionReconnectingError
 
 from uptake import guard
 from uptake.settings import BrokerSettings
@@ -45,7 +47,8 @@ class _Broker(NatsBroker):
 
     async def stop(self, *args: Any, **kwargs: Any) -> None:
         self.stopped_on_purpose = True
-        await super().stop(*args, **kwargs)
+        with contextlib.suppress(ConnectionReconnectingError):  # the broker is away, and with it what could be drained
+            await super().stop(*args, **kwargs)
 
 
 async def connect(

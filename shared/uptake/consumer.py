@@ -1,4 +1,4 @@
-"""One pull consumer of a reader: hands out what comes next after a cursor or raises, never skips. Writes nothing."""
+"""One pull consumer of a reader: hands out what comes next after a cursor or raises, never skips in silence."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Self
 
 import nats.errors
+import structlog
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
@@ -15,6 +16,8 @@ from uptake.streams import stream_uuid
 
 _IDLE_S = 2.0  # a longer fetch can hang across a restart of the broker
 _INACTIVE_S = 30  # the broker forgets a consumer that nobody asks any more
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Consumer:
     async def verify(self, cursor: Cursor, *, may_be_trimmed: bool = False) -> str:
         """The stream's UUID, or StreamMismatch. Asked after the consumer was made, so that it speaks of its stream.
 
-        A cursor that never read starts at whatever the stream still holds.
+        A cursor that never read starts at whatever the stream still holds. `may_be_trimmed`: see `Reader`.
         """
         info = await self._js.stream_info(self._stream)
         uuid, first, last = stream_uuid(info), info.state.first_seq, info.state.last_seq
@@ -86,6 +89,8 @@ class Consumer:
             raise StreamMismatch(f"the stream was rolled back ({here})")
         if first > cursor.sequence + 1 and not may_be_trimmed:
             raise StreamMismatch(f"the stream was trimmed past the cursor ({here})")
+        if may_be_trimmed:
+            await self._tell_what_is_gone(last - cursor.sequence, here)
         return uuid
 
     async def fetch(self, max_messages: int, max_wait_s: float) -> list[Entry]:
@@ -111,6 +116,13 @@ class Consumer:
             return await self._subscription.fetch(count, timeout=wait_s)
         except TimeoutError:
             return []
+
+    async def _tell_what_is_gone(self, stored: int, here: str) -> None:
+        """Asked after the stream, so that what arrives in between is not taken for gone."""
+        info = await self._js.consumer_info(self._stream, self._name)
+        gone = stored - (info.num_pending or 0)
+        if gone > 0:
+            _log.warning("messages left the stream unread", stream=self._stream, gone=gone, positions=here)
 
     async def _look(self) -> None:
         """Quiet, or cut off? A deleted consumer, a deleted stream and a lost last message all look like quiet."""

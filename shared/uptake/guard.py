@@ -1,10 +1,11 @@
-"""Keeps one hostile message from stopping nats-py 2.16. Changes how a message is read, never what is sent.
+"""Keeps a hostile message and a broker that is away from stopping nats-py 2.16. Never changes what is sent.
 
 A producer chooses subject, headers and body, and the broker hands all three on unchecked. Three places in the client
-take them for something else; each is replaced here, for every connection of the process. Remove a replacement when
-its test passes without it.
+take them for something else; each is replaced here, for every connection of the process, and so is `fetch`, whose
+errors FastStream does not take. Remove a replacement when its test passes without it.
 """
 
+import asyncio
 import re
 from typing import Any
 
@@ -15,7 +16,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import Header
+from nats.js.errors import ServiceUnavailableError
 
+_AWAY_S = 0.5  # as long as the client waits between two tries to connect
 _STORED = "$JS.ACK."  # the broker puts this reply on every message that comes out of a stream
 # The client's own patterns end a subject at any white space; the broker, at these four only.
 _MSG = re.compile(rb"\AMSG[ \t]+([^ \t\r\n]+)[ \t]+([0-9]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?([0-9]+)\r\n")
@@ -63,10 +66,16 @@ def _guarded_message(
 
 
 async def _guarded_fetch(self: JetStreamContext.PullSubscription, *args: Any, **kwargs: Any) -> list[Msg]:
-    """`fetch` raises either time-out error; of the one that is not nats' own, FastStream dies with half a batch."""
+    """`fetch` raises either time-out error; of the one that is not nats' own, FastStream dies with half a batch.
+
+    While the broker or the consumer is away it raises at once, and FastStream asks again at once, on all of the CPU.
+    """
     try:
         return await _fetch(self, *args, **kwargs)
     except nats.errors.TimeoutError:
         raise
+    except (nats.errors.OutboundBufferLimitError, ServiceUnavailableError):
+        await asyncio.sleep(_AWAY_S)
+        raise nats.errors.TimeoutError from None
     except TimeoutError:
         raise nats.errors.TimeoutError from None

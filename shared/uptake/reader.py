@@ -50,7 +50,8 @@ class Reader:
         """`position` reads the row. `apply(entries, expected, new)` writes state and row in one transaction and raises
         Fenced when the row is not at `expected`; `entries` is empty when a refused entry is stepped over. `refuse`
         puts away the one entry whose data the database or its message class will never take; it may see it twice.
-        `may_be_trimmed`: the stream keeps only the newest of each subject, so what left it unread was superseded.
+        `may_be_trimmed`: the stream keeps only the newest of each subject, and the reader can do without what left it
+        unread: that is lost, with one warning at each start. `subjects` are then all that the stream holds.
         """
         self._js = client.jetstream()
         self._stream, self._subjects = stream, list(subjects)

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "UPTAKE_"
+Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free one
 
 
 class SettingsError(ValueError):
@@ -86,8 +87,11 @@ def _refuse_misspelt(settings: type[BaseSettings]) -> None:
 
 def _in_words(error: ValidationError) -> str:
     # The wrong input is left out: it may be a secret.
-    lines = [f"{_variable(str(item['loc'][0]))}: {item['msg']}" for item in error.errors(include_url=False)]
-    return "; ".join(lines)
+    said = [
+        (_variable(str(item["loc"][0])), item["msg"].removeprefix("Value error, "))
+        for item in error.errors(include_url=False)
+    ]
+    return "; ".join(f"{variable}: {problem}" for variable, problem in said)
 
 
 def _asyncpg_address(url: SecretStr) -> SecretStr:
@@ -104,7 +108,7 @@ class BrokerSettings(Settings):
 
 class HttpSettings(Settings):
     http_host: str = "127.0.0.1"
-    http_port: int = Field(ge=0, le=65535)  # 0: any free port
+    http_port: Port
 
 
 class DatabaseSettings(Settings):
@@ -115,4 +119,3 @@ class ServiceSettings(BrokerSettings, HttpSettings):
     """What every service has; a service adds its own and gives `http_port` a default."""
 
     log_format: Literal["console", "json"] = "console"
-    config_dir: Path | None = None

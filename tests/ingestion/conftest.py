@@ -61,6 +61,21 @@ async def broker_client(nats_server):
 
 
 @pytest.fixture
+def full(broker_client):
+    """`async with full(stream)`: there is no room for a message in it until the block ends."""
+    js = broker_client.jetstream()
+
+    @asynccontextmanager
+    async def until_left(stream):
+        config = (await js.stream_info(stream)).config
+        await js.update_stream(config.evolve(max_bytes=1))
+        yield
+        await js.update_stream(config)
+
+    return until_left
+
+
+@pytest.fixture
 def running(nats_server, keys_file, broker_client):
     """`async with running() as ingestion`: a fresh process, as far as state goes; leave it and it is stopped."""
 

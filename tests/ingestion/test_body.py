@@ -1,10 +1,12 @@
 """Bodies within their limits."""
 
+import asyncio
 import gzip
 
 import pytest
+from starlette.requests import Request
 
-from uptake_ingestion.body import MAX_BODY_BYTES, Budget, gunzip
+from uptake_ingestion.body import MAX_BODY_BYTES, Budget, gunzip, read
 from uptake_ingestion.rejections import Rejected
 
 _ZIPPED = gzip.compress(b"text", mtime=0)
@@ -36,5 +38,22 @@ def test_over_the_budget_senders_are_told_to_come_back_and_afterwards_they_may()
                 other.more(1)
         assert (caught.value.status, caught.value.retry_after_s) == (429, 1)
         one.more(40)
+    with budget.hold() as again:
+        again.more(100)
+
+
+async def test_an_upload_that_stalls_lets_go_of_its_share():
+    async def stalls():
+        await asyncio.Event().wait()
+
+    messages = iter([{"type": "http.request", "body": b"x" * 100, "more_body": True}])
+
+    async def receive():
+        return next(messages, None) or await stalls()
+
+    budget = Budget(limit_bytes=100)
+    with pytest.raises(Rejected) as caught, budget.hold() as hold:
+        await read(Request({"type": "http", "headers": []}, receive), hold, timeout_s=0.01)
+    assert (caught.value.status, caught.value.error) == (408, "too_slow")
     with budget.hold() as again:
         again.more(100)

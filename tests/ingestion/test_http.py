@@ -219,6 +219,15 @@ async def test_no_broker_is_503_and_never_a_false_202(ingestion, nats_server):
     assert [user for batch in await ingestion.stored(USAGE) for user in batch["users"]] == ["u1", "u2"]
 
 
+@pytest.mark.parametrize(("stream", "body"), [(USAGE, event()), (FACTS, stage())])
+async def test_a_full_stream_is_503_until_there_is_room(ingestion, full, stream, body):
+    async with full(stream):
+        response = await ingestion.send([body])
+        assert (response.status_code, response.json()["error"]) == (503, "not_stored")
+        assert int(response.headers["retry-after"]) > 0
+    assert [status for _, status, _ in statuses(await ingestion.send([body]))] == ["accepted"]
+
+
 async def test_a_broker_killed_in_mid_stream_loses_nothing_that_was_accepted(ingestion, nats_server):
     accepted = []
 

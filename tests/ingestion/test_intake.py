@@ -2,14 +2,14 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from uptake.messages.events import EVENT_CLASSES
-from uptake_ingestion.intake import MAX_EVENT_BYTES, REASONS, Accepted, Refused, judge
+from uptake_ingestion.intake import MAX_EVENT_BYTES, Accepted, Reason, Refused, judge
 
 NOW = datetime(2026, 5, 10, 12, 0, tzinfo=UTC)
 USAGE: dict[str, Any] = {
@@ -200,6 +200,6 @@ _NEARLY_AN_EVENT = st.fixed_dictionaries(
 def test_whatever_comes_there_is_a_verdict(raw: bytes, live: bool) -> None:
     verdict = judge(raw, NOW, live=live)
     if isinstance(verdict, Refused):
-        assert verdict.reason in REASONS
+        assert verdict.reason in get_args(Reason)
         assert verdict.detail.isprintable()
         assert len(verdict.detail) <= 500

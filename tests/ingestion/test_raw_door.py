@@ -1,6 +1,5 @@
 """The NATS door, against a real broker: durable, exact about what it acknowledges, deaf to hostile messages."""
 
-import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +9,7 @@ from nats.errors import Error
 from uptake.provision import provision
 from uptake.streams import RAW_CONSUMER
 from uptake.subjects import FACTS, RAW, REFUSED, USAGE
+from uptake.telemetry import REGISTRY
 from uptake_ingestion.intake import Refused
 from uptake_ingestion.raw_door import items_of, source_of
 
@@ -100,13 +100,16 @@ async def test_hostile_headers_are_just_data(ingestion):
 
 
 async def test_an_event_grows_no_older_while_it_waits_in_raw(running):
+    """Whatever becomes of it, it is judged as of when RAW took it."""
     async with running() as ingestion:
-        edge = datetime.now(UTC) - timedelta(days=35) + timedelta(seconds=3)
-    await publish(ingestion, event(1, occurred_at=edge.isoformat()))
-    await asyncio.sleep(3.1)
+        pass
+    await publish(ingestion, [beat(1), "text"])
     async with running() as ingestion:
         await all_taken(ingestion)
-        assert await users(ingestion) == ["u1"]
+        [fact], [refusal] = await ingestion.stored(FACTS), await ingestion.stored(REFUSED)
+        arrived = (await ingestion.jetstream.get_msg(RAW, 1)).time
+    for judged_at in (fact["received_at"], refusal["refused_at"]):  # the broker has more digits
+        assert abs(datetime.fromisoformat(judged_at) - arrived) < timedelta(microseconds=2)
 
 
 async def test_nothing_is_acknowledged_that_is_not_stored(ingestion, broker_client):
@@ -123,6 +126,22 @@ async def test_nothing_is_acknowledged_that_is_not_stored(ingestion, broker_clie
     await all_taken(ingestion)
     assert await users(ingestion) == ["u1"]
     assert len(await ingestion.stored(FACTS)) == 1
+
+
+async def test_a_full_stream_is_tried_again_until_there_is_room(ingestion, full):
+    async def said_not_stored():
+        return not_stored() > before
+
+    before = not_stored()
+    async with full(USAGE):
+        await publish(ingestion, event(1))
+        await ingestion.until(said_not_stored)
+    await all_taken(ingestion)
+    assert await users(ingestion) == ["u1"]
+
+
+def not_stored():
+    return REGISTRY.get_sample_value("uptake_ingestion_not_stored_total", {"door": "raw"}) or 0
 
 
 async def test_a_killed_broker_loses_no_message(ingestion, nats_server):

@@ -65,6 +65,64 @@ async def test_a_connection_that_closes_for_good_ends_the_process_unless_on_purp
     assert (done.returncode, "connected" in done.stdout) == (code, True), done.stderr
 
 
+PULLING = """
+import asyncio, sys, time
+from faststream.nats import JStream, PullSub
+from uptake import broker
+from uptake.settings import BrokerSettings
+
+async def main():
+    client = broker.faststream_broker(BrokerSettings(nats_url=sys.argv[1]), "test")
+    got = asyncio.Event()
+    pull = PullSub(timeout=0.5)
+
+    @client.subscriber("s", durable="d", stream=JStream("S", declare=False), pull_sub=pull, no_reply=True)
+    async def take(body: bytes) -> None:
+        got.set()
+
+    await client.start()
+    print("connected", flush=True)
+    while client._connection.is_connected:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.6)
+    cpu = time.process_time()
+    await asyncio.sleep(2)
+    print("cpu", time.process_time() - cpu, flush=True)
+    if sys.argv[2] == "returns":
+        await got.wait()
+    await client.stop()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("what", ["returns", "stays away"])
+async def test_a_broker_that_is_away_is_waited_for_without_a_fuss(nats_server: Any, what: str) -> None:
+    """FastStream's pull loop would spin meanwhile, and then say in a traceback why."""
+    client = await broker.connect(BrokerSettings(nats_url=nats_server.url), "test")
+    await client.jetstream().add_stream(StreamConfig(name="S", subjects=["s"]))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PULLING, nats_server.url, what), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"connected\n"
+    nats_server.kill()
+    said = []
+    while not (said and said[-1].startswith(b"cpu ")):
+        said.append(await asyncio.wait_for(process.stdout.readline(), 20))
+    assert float(said[-1].split()[1]) < 1
+    if what == "returns":
+        nats_server.start()
+        async with asyncio.timeout(10):
+            while not client.is_connected:  # noqa: ASYNC110  # what is waited for happens in a server
+                await asyncio.sleep(0.02)
+        await client.jetstream().publish("s", b"at last")
+    rest, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0
+    assert b"Traceback" not in b"".join(said) + rest
+    await client.close()
+
+
 async def test_the_caller_may_decide_what_a_closed_connection_means(nats_server: Any) -> None:
     closed = asyncio.Event()
 

@@ -10,10 +10,10 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from uptake import messages
-from uptake.messages.events import BUSINESS_EVENT, EVENT_CLASSES, USAGE, Event
+from uptake.messages.events import EVENT_CLASSES, AccountUpdated, BusinessEvent, Event, Usage
 from uptake.messages.facts import Fact
 from uptake.messages.fields import MAX_INTEGER, Message
 from uptake.messages.usage import UsageBatch
@@ -26,6 +26,7 @@ CLASSES = {
     for name, found in inspect.getmembers(importlib.import_module(module.name), inspect.isclass)
     if issubclass(found, Message) and found not in (Message, Event) and not name.startswith("_")
 }
+BUSINESS_EVENT: TypeAdapter[BusinessEvent] = TypeAdapter(BusinessEvent)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -121,25 +122,25 @@ def test_hostile_text_is_refused(field: str, text: Any) -> None:
     if field == "account" and text is None:
         text = ""  # left out is allowed as long as there is an instance
     with pytest.raises(ValidationError):
-        USAGE.validate_json(usage(**{field: text}))
+        Usage.model_validate_json(usage(**{field: text}))
 
 
 @pytest.mark.parametrize("time", HOSTILE_TIMES)
 def test_a_hostile_time_is_refused(time: Any) -> None:
     with pytest.raises(ValidationError):
-        USAGE.validate_json(usage(occurred_at=time))
+        Usage.model_validate_json(usage(occurred_at=time))
 
 
 @pytest.mark.parametrize("number", HOSTILE_NUMBERS)
 def test_a_hostile_property_is_refused(number: Any) -> None:
     with pytest.raises(ValidationError):
-        USAGE.validate_json(usage(properties={"n": number}))
+        Usage.model_validate_json(usage(properties={"n": number}))
 
 
 @pytest.mark.parametrize("properties", [{"": 1}, {"a\0": 1}, {"x" * 201: 1}, [], "x", {str(n): 1 for n in range(51)}])
 def test_hostile_properties_are_refused(properties: Any) -> None:
     with pytest.raises(ValidationError):
-        USAGE.validate_json(usage(properties=properties))
+        Usage.model_validate_json(usage(properties=properties))
 
 
 @pytest.mark.parametrize("cents", [*(n for n in HOSTILE_NUMBERS if n is not None), 1.0, 1.5, "1e3"])
@@ -171,9 +172,36 @@ def test_a_hostile_business_event_is_refused(fields: dict[str, Any]) -> None:
         BUSINESS_EVENT.validate_json(closed(**fields))
 
 
+@pytest.mark.parametrize("name", ["A\u00a0B GmbH", "Ünïcode 株式会社\u3000東京", "soft\u00adhyphen", "👩\u200d💻"])
+def test_a_name_as_a_crm_has_it_is_taken(name: str) -> None:
+    event = {"id": "1", "type": "account.updated", "occurred_at": "2026-01-01T00:00:00Z", "account": "a", "name": name}
+    assert AccountUpdated.model_validate(event).name == name
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\u2028b", "a\0b", "\ud800", "", "x" * 201])
+def test_a_name_that_breaks_a_line_or_a_store_is_refused(name: str) -> None:
+    event = {"id": "1", "type": "account.updated", "occurred_at": "2026-01-01T00:00:00Z", "account": "a", "name": name}
+    with pytest.raises(ValidationError):
+        AccountUpdated.model_validate(event)
+
+
 @pytest.mark.parametrize(
     "zone",
-    ["../../etc/passwd", "/etc/passwd", "Mars/Base", "", "Europe", "Europe/Berlin\0", "x" * 65, "\ud800", 7, "."],
+    [
+        "../../etc/passwd",
+        "/etc/passwd",
+        "Mars/Base",
+        "",
+        "Europe",
+        "Europe/Berlin\0",
+        "x" * 65,
+        "\ud800",
+        7,
+        ".",
+        "localtime",
+        "Factory",
+        "right/UTC",
+    ],
 )
 def test_a_hostile_zone_is_refused(zone: Any) -> None:
     event = {"id": "e", "type": "account.updated", "occurred_at": "2026-05-10T09:30:00Z", "account": "a"}
@@ -193,7 +221,7 @@ def test_a_hostile_day_is_refused(day: Any) -> None:
 @pytest.mark.parametrize("text", ["[]", "7", "null", '"x"', "{", "", "nonsense", '{"id":"e"', "[" * 5000])
 def test_what_is_no_event_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
-        USAGE.validate_json(text)
+        Usage.model_validate_json(text)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +235,7 @@ def test_what_is_no_event_is_refused(text: str) -> None:
     ],
 )
 def test_times_are_kept_in_utc(written: str, meant: str) -> None:
-    message = USAGE.validate_json(usage(occurred_at=written))
+    message = Usage.model_validate_json(usage(occurred_at=written))
     assert json.loads(message.model_dump_json())["occurred_at"] == meant
 
 
@@ -236,7 +264,7 @@ def test_every_event_type_names_its_class(name: str) -> None:
 def test_whatever_passes_can_be_stored(text: str, whole: int, fraction: float) -> None:
     """Text that encodes, numbers that PostgreSQL holds."""
     try:
-        message = USAGE.validate_python(json.loads(usage(user=text, properties={"whole": whole, "fraction": fraction})))
+        message = Usage.model_validate(json.loads(usage(user=text, properties={"whole": whole, "fraction": fraction})))
     except ValidationError:
         return
     assert "\0" not in message.user

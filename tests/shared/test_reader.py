@@ -305,14 +305,36 @@ async def test_a_stream_that_lost_messages_stops_the_reader_and_names_the_positi
     assert await ledger.seen() == numbers(0, 3)
 
 
-async def test_what_left_a_stream_of_newest_messages_is_not_missed(client: Client, ledger: Ledger) -> None:
+async def trim_between(client: Client) -> None:
+    """The oldest message is older than the cursor: this is what a stream of the newest of each subject looks like."""
+    await publish(client, numbers(4, 8), subject="test.b")
+    await publish(client, ["8"], subject="test.a")
+    await client.jetstream().purge_stream(STREAM, subject="test.b")
+
+
+@pytest.mark.parametrize(("change", "first"), [(trim, 8), (trim_between, 1)])
+async def test_what_left_a_stream_of_newest_messages_unread_is_told_and_not_waited_for(
+    client: Client, ledger: Ledger, change: Callable[[Client], Awaitable[None]], first: int
+) -> None:
     await publish(client, numbers(0, 3))
     async with reading(client, ledger, may_be_trimmed=True):
         await until_seen(ledger, 3)
-    await trim(client)
-    async with reading(client, ledger, may_be_trimmed=True):
-        await until_seen(ledger, 4)
+    await change(client)
+    with capture_logs() as logs:
+        for _ in range(2):
+            async with reading(client, ledger, may_be_trimmed=True) as reader:
+                await until_seen(ledger, 4)
+                await until_ready(reader)
     assert await ledger.position() == Cursor("one", 8)
+    assert [line for line in logs if line["event"] == "messages left the stream unread"] == [
+        {
+            "event": "messages left the stream unread",
+            "log_level": "warning",
+            "stream": STREAM,
+            "gone": 4,
+            "positions": f"cursor at 3 of one, stream one holds {first} to 8",
+        }
+    ]
 
 
 async def test_a_stream_wiped_under_a_running_reader_is_noticed(client: Client, ledger: Ledger) -> None:

@@ -34,7 +34,11 @@ def test_a_secret_comes_from_a_file_without_its_last_line_break(
         (HttpSettings, {}, "UPTAKE_HTTP_PORT: Field required"),
         (HttpSettings, {"UPTAKE_HTTP_PORT": "x"}, "UPTAKE_HTTP_PORT: Input should be a valid integer"),
         (HttpSettings, {"UPTAKE_HTTP_PORT": "70000"}, "UPTAKE_HTTP_PORT: Input should be less than or equal to 65535"),
-        (DatabaseSettings, {"UPTAKE_DATABASE_URL": "mysql://u:hunter2@h/d"}, "must be postgresql+asyncpg://"),
+        (
+            DatabaseSettings,
+            {"UPTAKE_DATABASE_URL": "mysql://u:hunter2@h/d"},
+            "UPTAKE_DATABASE_URL: must be postgresql+asyncpg://",
+        ),
         (
             DatabaseSettings,
             {"UPTAKE_DATABASE_URL_FILE": "/no/such"},

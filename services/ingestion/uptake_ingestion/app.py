@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 
 from uptake.broker import faststream_broker
 from uptake.serve import serve
-from uptake.settings import ServiceSettings, SettingsError
+from uptake.settings import Port, ServiceSettings, SettingsError
 from uptake.telemetry import Health, configure_logging, routes
 from uptake_ingestion.body import Budget
 from uptake_ingestion.http import EXCEPTION_HANDLERS, HttpDoor
@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 
 class IngestionSettings(ServiceSettings):
-    http_port: int = 8401
+    http_port: Port = 8401
     producer_keys_file: Path | None = None  # JSON lines {"producer", "key_sha256"}; without it HTTP lets nobody in
 
 

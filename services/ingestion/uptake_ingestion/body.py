@@ -1,5 +1,6 @@
 """Reads the body of a request within its limits, gzip or plain. Does not look at what it says."""
 
+import asyncio
 import gzip
 import io
 import zlib
@@ -13,6 +14,7 @@ from uptake_ingestion.rejections import Rejected
 
 MAX_BODY_BYTES = 1024 * 1024  # after gunzip
 _MAX_COMPRESSED_BYTES = MAX_BODY_BYTES + 64 * 1024  # gzip makes what cannot be compressed a little larger
+_READ_S = 15.0  # a stalled upload holds its share of the budget no longer
 _GZIP_MAGIC = b"\x1f\x8b"
 _TOO_LARGE = f"a request may have {MAX_BODY_BYTES} bytes, counted after gunzip; send it in parts"
 
@@ -47,18 +49,21 @@ class Hold:
         self.size += size
 
 
-async def read(request: Request, hold: Hold) -> bytes:
-    """The body, unzipped. Raises Rejected: 400, 413, 415, 429."""
+async def read(request: Request, hold: Hold, timeout_s: float = _READ_S) -> bytes:
+    """The body, unzipped. Raises Rejected: 400, 408, 413, 415, 429."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
         raise Rejected(415, "unsupported_encoding", "content-encoding is gzip or none")
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            hold.more(len(chunk))
-            body += chunk
-            if len(body) > _MAX_COMPRESSED_BYTES:
-                raise Rejected(413, "too_large", _TOO_LARGE)
+        async with asyncio.timeout(timeout_s):
+            async for chunk in request.stream():
+                hold.more(len(chunk))
+                body += chunk
+                if len(body) > _MAX_COMPRESSED_BYTES:
+                    raise Rejected(413, "too_large", _TOO_LARGE)
+    except TimeoutError:
+        raise Rejected(408, "too_slow", f"the body did not arrive within {timeout_s:g} s; send it again") from None
     except ClientDisconnect:
         raise Rejected(400, "incomplete", "the connection ended before the body did") from None
     plain = gunzip(bytes(body)) if body.startswith(_GZIP_MAGIC) or encoding != "identity" else bytes(body)

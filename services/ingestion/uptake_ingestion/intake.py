@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 from pydantic import ValidationError
@@ -23,7 +23,6 @@ Reason = Literal[
     "conflict",  # said by FACTS, not here
     "unknown_producer",  # said by the NATS door of a subject
 ]
-REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 
 MAX_EVENT_BYTES = 16 * 1024
 OLDEST = timedelta(days=35)

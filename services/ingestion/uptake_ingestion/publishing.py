@@ -9,9 +9,11 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
 
+from uptake.streams import STREAMS
 from uptake_ingestion.meters import PUBLISH_SECONDS
 
 _STORE_FAILED = 10077  # the subject has its one message, or the stream is full
+_ONE_PER_SUBJECT = frozenset(stream.name for stream in STREAMS if stream.max_msgs_per_subject == 1)
 _AT_ONCE = 128  # publishes on their way, per stream: a flood of refusals must not hold up usage
 
 
@@ -34,7 +36,7 @@ class Publisher:
         self._jetstream = client.jetstream()
 
     async def publish(self, stream: str, subject: str, payload: bytes, message_id: str | None = None) -> int:
-        """The message's sequence in the stream. Raises NotStored, and SubjectTaken where the stream says so."""
+        """The message's sequence in the stream. Raises NotStored; SubjectTaken in streams of one message a subject."""
         headers = {"Nats-Msg-Id": message_id} if message_id else None
         async with self._slots[stream]:
             started = time.perf_counter()
@@ -43,7 +45,7 @@ class Publisher:
                     subject, payload, timeout=self._timeout_s, stream=stream, headers=headers
                 )
             except APIError as error:
-                if error.err_code == _STORE_FAILED:
+                if error.err_code == _STORE_FAILED and stream in _ONE_PER_SUBJECT:
                     raise SubjectTaken(subject) from error
                 raise NotStored(f"{stream}: {error}") from error
             except (nats.errors.Error, TimeoutError, OSError) as error:

@@ -13,7 +13,7 @@ from uptake_ingestion.facts import FactBook
 from uptake_ingestion.intake import Reason, Refused, judge
 from uptake_ingestion.items import Item
 from uptake_ingestion.meters import EVENTS, REFUSED
-from uptake_ingestion.publishing import NotStored, Publisher
+from uptake_ingestion.publishing import Publisher
 from uptake_ingestion.refusals import RefusalLog
 from uptake_ingestion.usage import Stored, UsageWriter, all_stored
 
@@ -112,7 +112,7 @@ class Reception:
 async def _all_or_nothing(tasks: Sequence[asyncio.Task[Any]]) -> None:
     try:
         await asyncio.gather(*tasks)
-    except NotStored:
+    except Exception:
         for task in tasks:  # the sender repeats all of it anyway
             task.cancel()
         raise

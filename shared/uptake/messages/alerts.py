@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 from uptake.messages.fields import Day, Instant, Message
 
-AlertEventKind = Literal["pending", "firing", "updated", "resolved", "closed"]
 Severity = Literal["info", "warning", "critical"]
 
 

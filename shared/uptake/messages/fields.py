@@ -1,6 +1,7 @@
 """The field types that every message shares. They keep out what breaks stores downstream, nothing else."""
 
 import re
+import unicodedata
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -9,12 +10,20 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 MAX_INTEGER = 2**53  # the largest integer that every JSON reader keeps exact, and far inside PostgreSQL's bigint
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_BREAKING = {"Cc", "Cs", "Cn", "Zl", "Zp"}  # control, half a surrogate pair, unassigned, line and paragraph ends
 _ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 def _printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("must hold printable characters only")
+    return text
+
+
+def _one_line(text: str) -> str:
+    """Names come from CRMs, with no-break spaces and joiners; only what breaks a line or a store is kept out."""
+    if any(unicodedata.category(c) in _BREAKING for c in text):
+        raise ValueError("must be one line without control characters")
     return text
 
 
@@ -44,7 +53,7 @@ def _day(value: Any) -> date:
 
 
 Id = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
-Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 FreeText = Annotated[str, Field(max_length=8000), AfterValidator(_no_control)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]

@@ -65,6 +65,7 @@ class AccountSnapshot(Message):
 
     One change often revises many days. They are published oldest first as parts `part` of `parts`: what is between the
     first and the last is neither the old truth nor the new one, so a reader judges at the last.
+    `closed_at`: the instant at which the day closed.
     """
 
     account: str
@@ -83,6 +84,7 @@ class AccountSnapshot(Message):
     seats_before: int | None
     seat_grace_until: Day | None
     published_at: Instant
+    closed_at: Instant | None = None
     part: int = 1
     parts: int = 1
     kpis: AccountKpis
