@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,18 @@ def test_the_same_content_is_the_same_job_however_it_comes(fake: Any, file: Path
     run(str(packed), "--reason", "again")
     run("-", "--reason", "again", stdin=CONTENT)
     assert {said["import_id"] for path, said in fake.posts if path == "/v1/imports"} == {job}
+
+
+@pytest.mark.parametrize("form", [CONTENT.encode(), gzip.compress(CONTENT.encode(), mtime=0)], ids=["plain", "gzip"])
+@pytest.mark.parametrize("source", ["pipe", "file"])
+def test_a_real_pipe_and_a_redirected_file_are_read_too(
+    fake: Any, file: Path, job: str, form: bytes, source: str
+) -> None:
+    file.write_bytes(form)
+    command = f"{sys.executable} -m uptake_cli --data {fake.data} import - --reason again"
+    line = f"cat {file} | {command}" if source == "pipe" else f"{command} < {file}"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, check=False)  # noqa: S602
+    assert (done.returncode, f"import {job} done" in done.stdout) == (0, True), done.stderr
 
 
 def test_a_job_that_was_finished_before_is_a_success_that_sends_nothing(fake: Any, file: Path, job: str) -> None:

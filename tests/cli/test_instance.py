@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from uptake_cli.instance import find
+from uptake_cli.instance import DEFAULT_DATA, find, to_copy
 from uptake_cli.problems import Refused, Unreachable
 
 
@@ -31,6 +31,19 @@ def test_an_explicit_address_beats_the_folder(tmp_path: Path) -> None:
 def test_nothing_running_says_how_to_start_it(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match=r"Nothing runs at .*\./dev up --data .*UPTAKE_ALERTING_URL"):
         find(tmp_path, {}).url("alerting")
+
+
+def test_a_line_to_copy_names_the_folder_unless_it_is_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "disk" / "me"
+    home.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(home)
+    monkeypatch.setenv("HOME", str(tmp_path / "link"))
+    monkeypatch.chdir(home)
+    usual = Path(DEFAULT_DATA).expanduser()
+    assert [to_copy("up", folder) for folder in (usual, usual.resolve())] == ["./dev up"] * 2
+    assert to_copy("uptake", Path("my data")) == f"./dev uptake --data '{home}/my data'"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"urls": 1}', "\x00"])

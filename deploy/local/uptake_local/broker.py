@@ -22,7 +22,9 @@ def program(folder: Path, port: int, authorization: Mapping[str, Any] | None = N
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / "nats.json"
     file.touch(mode=0o600)
-    file.write_text(json.dumps(_configuration(folder, port, authorization), indent=2))
+    # The broker's parser knows no \u: a folder such as /home/josé has to stand there as it is.
+    text = json.dumps(_configuration(folder, port, authorization), indent=2, ensure_ascii=False)
+    file.write_text(text, encoding="utf-8")
     return Program("nats", (str(executable()), "-c", str(file)))
 
 

@@ -18,8 +18,8 @@ from rich.progress import Progress
 from uptake.clock import utc_now
 from uptake_cli.client import Client
 from uptake_cli.imports import run_import
-from uptake_cli.instance import DEFAULT_DATA
 from uptake_cli.instance import Instance as Address
+from uptake_cli.instance import to_copy
 from uptake_cli.lines import Line
 from uptake_cli.problems import Unreachable
 from uptake_cli.screen import progress
@@ -78,8 +78,7 @@ async def load(instance: Running, now: datetime | None = None) -> DemoSummary:
 
 def look_at(instance: Running, last_day: date, now: datetime) -> list[str]:
     """Lines to print: commands that work as they stand."""
-    standard = instance.folder == Path(DEFAULT_DATA).expanduser()
-    uptake = "./dev uptake" if standard else f"./dev uptake --data {shlex.quote(str(instance.folder))}"
+    uptake = to_copy("uptake", instance.folder)
     key = f"$(cat {shlex.quote(str(instance.key_file))})"
     event = (
         """'{"id": "try-'$(date +%s)'", "type": "usage", "account": "demo-initech", "user": "you", """

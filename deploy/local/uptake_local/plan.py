@@ -95,7 +95,6 @@ def _environment(instance: Instance, role: str) -> dict[str, str]:
         "UPTAKE_NATS_USER": role,
         "UPTAKE_NATS_PASSWORD": "",  # one that the user's shell exports is for another broker
         "UPTAKE_NATS_PASSWORD_FILE": str(instance.secrets / f"nats-{role}"),
-        "UPTAKE_CONFIG_DIR": str(instance.config),
     }
     if role in _SERVICES:
         environment |= {"UPTAKE_HTTP_HOST": "127.0.0.1", "UPTAKE_HTTP_PORT": str(instance.ports[role])}
@@ -103,6 +102,8 @@ def _environment(instance: Instance, role: str) -> dict[str, str]:
         url = database.url(instance.ports["postgres"], _secret(instance, f"database-{role}"), _DATABASE, role)
         file = credentials.write(instance.secrets / f"database-url-{role}", url + "\n")
         environment |= {"UPTAKE_DATABASE_URL": "", "UPTAKE_DATABASE_URL_FILE": str(file)}
+    if role == "alerting":
+        environment["UPTAKE_CONFIG_DIR"] = str(instance.config)
     if role == "ingestion":
         environment["UPTAKE_PRODUCER_KEYS_FILE"] = str(credentials.producer_keys_file(instance))
     return environment

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 
+from uptake_cli.instance import DEFAULT_DATA, to_copy
 from uptake_local import plan
 from uptake_local.database import DatabaseSetupError
 from uptake_local.instance import CannotStart, Instance, locked, require_free
 from uptake_local.supervisor import StartFailed, Supervisor
 
 DEFAULT_PORT = 8400
-DEFAULT_DATA = "~/.local/share/uptake"
 
 
 @click.command()
@@ -106,7 +106,7 @@ def summary(instance: Instance, took_s: float) -> str:
 
 def first_steps(instance: Instance) -> str:
     """Lines to copy that work as they stand."""
-    commands = [f"  {_uptake(instance)} {words}" for words in ("accounts", "kpis acme", "alerts")]
+    commands = [f"  {to_copy('uptake', instance.folder)} {words}" for words in ("accounts", "kpis acme", "alerts")]
     send, look = click.style("Send one event:", bold=True), click.style("Then look:", bold=True)
     return "\n".join([send, f"  {_curl(instance)}", look, *commands, ""])
 
@@ -132,9 +132,3 @@ def _curl(instance: Instance) -> str:
     )
     key = f'"Authorization: Bearer $(cat {shlex.quote(str(instance.key_file))})"'
     return f"curl -sS {instance.urls['ingestion']}/v1/events -H {key} -H 'Content-Type: application/json' -d '{event}'"
-
-
-def _uptake(instance: Instance) -> str:
-    if instance.folder == Path(DEFAULT_DATA).expanduser().resolve():
-        return "./dev uptake"
-    return f"./dev uptake --data {shlex.quote(str(instance.folder))}"

@@ -42,9 +42,7 @@ def _row(account: dict[str, Any]) -> list[Text | str]:
     return [
         account["account"],
         *(screen.number(kpis[count], kpis["reason"]) for count in ("dau", "wau", "mau")),
-        screen.number(account["seats"])
-        if isinstance(account["seats"], int)
-        else str(account["seats"] or screen.UNKNOWN),
+        screen.number(account["seats"]),
         screen.ratio(usage),
         screen.word(usage["status"]),
         screen.ratio(adoption),

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from uptake_cli.client import Client
-from uptake_cli.instance import find
+from uptake_cli.instance import DEFAULT_DATA, find
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -21,7 +21,7 @@ def data_option(command: Command) -> Command:
         "--data",
         type=click.Path(path_type=Path),
         default=lambda: click.get_current_context().find_root().obj,  # `uptake --data DIR accounts` works as well
-        help="Folder of the running instance. Default: UPTAKE_DATA, else ~/.local/share/uptake.",
+        help=f"Folder of the running instance. Default: UPTAKE_DATA, else {DEFAULT_DATA}.",
     )(command)
 
 

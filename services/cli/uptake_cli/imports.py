@@ -1,11 +1,13 @@
 """`uptake import`: usage of any age as one job with a reason, applied and evaluated once at its end."""
 
 import asyncio
+import io
 import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,8 +42,8 @@ def import_file(
     """
 
     async def question(client: Client) -> tuple[str, Tally | None]:
-        with screen.progress() as bar:
-            return await _import(client, _seekable(file), reason, bar, wait=not no_wait)
+        with screen.progress() as bar, _seekable(file) as twice:
+            return await _import(client, twice, reason, bar, wait=not no_wait)
 
     import_id, tally = ask(data, question)
     if as_json:
@@ -139,11 +141,13 @@ async def _state(client: Client, import_id: str) -> str:
     return str(answer["state"])
 
 
-def _seekable(file: BinaryIO) -> BinaryIO:
+@contextmanager
+def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
     """The content is read twice, which a pipe does not allow."""
-    if file.seekable():
-        return file
-    spool = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the command
-    shutil.copyfileobj(file, spool)
-    spool.seek(0)
-    return spool
+    if isinstance(file, io.BufferedReader) and file.seekable():
+        yield file
+    else:
+        with tempfile.TemporaryFile() as copy:
+            shutil.copyfileobj(file, copy)
+            copy.seek(0)
+            yield copy

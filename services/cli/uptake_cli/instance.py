@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,13 +58,17 @@ def _urls_in(file: Path) -> dict[str, str]:
     except OSError as error:
         raise Unreachable(f"Cannot read {file}: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise Unreachable(f"{file} does not describe a running instance. Start one anew: {_up(file.parent)}") from None
+        raise Unreachable(
+            f"{file} does not describe a running instance. Start one anew: {to_copy('up', file.parent)}"
+        ) from None
 
 
 def _nothing_at(folder: Path) -> str:
-    return f"Nothing runs at {folder}. Start it with `{_up(folder)}`, or name another folder with --data."
+    return f"Nothing runs at {folder}. Start it with `{to_copy('up', folder)}`, or name another folder with --data."
 
 
-def _up(folder: Path) -> str:
-    standard = Path(DEFAULT_DATA).expanduser()
-    return "./dev up" if folder == standard else f"./dev up --data {folder}"
+def to_copy(command: Literal["up", "uptake"], folder: Path) -> str:
+    """The start of a line to copy that works on `folder` from wherever it is copied to."""
+    if folder.resolve() == Path(DEFAULT_DATA).expanduser().resolve():
+        return f"./dev {command}"
+    return f"./dev {command} --data {shlex.quote(str(folder.resolve()))}"

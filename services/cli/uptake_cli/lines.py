@@ -38,7 +38,10 @@ class Line:
 
 def opened(file: BinaryIO) -> io.BufferedReader:
     """The content of `file`, unpacked when it is gzip (known by its first bytes, not by its name)."""
-    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, file))
+    # One more buffer around what has one would close it when it goes, and the caller reads it again.
+    buffered = cast(io.BufferedReader, file)
+    if not isinstance(file, io.BufferedReader | io.BufferedRandom):
+        buffered = io.BufferedReader(cast(io.RawIOBase, file))
     if buffered.peek(2)[:2] == b"\x1f\x8b":
         return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=buffered)))
     return buffered
