@@ -121,7 +121,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def uptake(tmp_path: Path, receiver: Receiver, free_port: Callable[[], int]) -> Iterator[Uptake]:
-    data = tmp_path / "with a blank"
+    data = tmp_path / "with a blank é"
     (data / "config").mkdir(parents=True)
     (data / "config" / "routes.yml").write_text(
         json.dumps(
