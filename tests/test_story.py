@@ -5,10 +5,12 @@ Everything is real: the supervisor, nats-server, PostgreSQL, the three services,
 
 import asyncio
 import contextlib
+import gzip
 import hashlib
 import hmac
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -20,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -206,15 +209,22 @@ def usage() -> list[Event]:
 
 def expected(events: list[Event], day: date) -> dict[str, int]:
     """The independent recount: plain sets."""
-    of_day: dict[date, set[str]] = {}
-    for event in events:
-        of_day.setdefault(date.fromisoformat(event["occurred_at"][:10]), set()).add(event["user"])
+    return windows_of(by_day(events), day)
 
+
+def windows_of(of_day: dict[date, set[str]], day: date) -> dict[str, int]:
     def window(days: int) -> list[set[str]]:
         return [of_day.get(day - timedelta(back), set()) for back in range(days)]
 
     counts = {name: len(set().union(*window(days))) for name, days in (("dau", 1), ("wau", 7), ("mau", 30))}
     return counts | {"user_days": sum(map(len, window(28)))}
+
+
+def by_day(events: list[Event]) -> dict[date, set[str]]:
+    of_day: dict[date, set[str]] = {}
+    for event in events:
+        of_day.setdefault(date.fromisoformat(event["occurred_at"][:10]), set()).add(event["user"])
+    return of_day
 
 
 async def publish(uptake: Uptake, events: list[Event]) -> None:
@@ -315,3 +325,40 @@ def still_running(uptake: Uptake) -> list[str]:
             if str(uptake.data) in command and int(process.name) != os.getpid():
                 found.append(command)
     return found if sys.platform == "linux" else []
+
+
+def activity() -> list[Event]:
+    with (files("uptake_local") / "demo_data" / "oss-activity.ndjson.gz").open("rb") as packed:
+        return [json.loads(line) for line in gzip.open(packed)]
+
+
+def compare_2025(uptake: Uptake, events: list[Event]) -> None:
+    """Every account on every day of 2025, as the API tells it, against plain sets."""
+    of_account: dict[str, list[Event]] = {}
+    for event in events:
+        of_account.setdefault(event["account"], []).append(event)
+    assert len(of_account) == 24
+    for account, own in of_account.items():
+        history = uptake.get(2, f"/api/v1/accounts/{account}/history", **{"from": "2025-01-01", "to": "2025-12-31"})
+        assert len(history) == 365
+        of_day = by_day(own)
+        for answer in history:
+            counts = windows_of(of_day, date.fromisoformat(answer["as_of"]))
+            told = {name: answer[name] for name in ("dau", "wau", "mau")} | {"user_days": answer["usage"]["num"]}
+            assert told == counts, (account, answer["as_of"])
+
+
+async def test_real_activity_imported_as_a_user_does(uptake: Uptake, tmp_path: Path) -> None:
+    """The whole file by `uptake import`, and once more shuffled and with a fifth of the lines twice."""
+    events = activity()
+    shipped = files("uptake_local") / "demo_data" / "oss-activity.ndjson.gz"
+    assert uptake.cli("import", str(shipped), "--reason", "history")["accepted"] == len(events)
+    compare_2025(uptake, events)
+    rng = random.Random(2025)
+    lines = events + rng.sample(events, len(events) // 5)
+    rng.shuffle(lines)
+    again = tmp_path / "again.ndjson"
+    again.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert uptake.cli("import", str(again), "--reason", "once more")["accepted"] == len(lines)
+    compare_2025(uptake, events)
+    assert uptake.stop() == 0
