@@ -13,6 +13,7 @@ _STATUSES = {
     "400": "not JSON at all, or not whole",
     "401": "no key",
     "403": "a key that belongs to no producer",
+    "408": "the body did not arrive in time",
     "413": "too large: 16 KiB an event, 1,000 events and 1 MiB a request",
     "415": "an encoding other than gzip",
     "429": "overloaded: see Retry-After",
