@@ -14,12 +14,14 @@ from types import FrameType
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from uptake.broker import Watchdog
 from uptake.settings import HttpSettings
 
 _log = structlog.get_logger()
 
+_MAX_HEAD_BYTES = 64 * 1024
 _DRAIN_S = 6  # for requests that are under way
 _END_S = 9  # then the process ends, whatever still hangs
 
@@ -30,6 +32,7 @@ async def serve(app: ASGIApp, settings: HttpSettings) -> None:
         app,
         host=settings.http_host,
         port=settings.http_port,
+        http=_Protocol,
         log_config=None,  # telemetry has set logging up
         access_log=False,
         server_header=False,
@@ -38,6 +41,27 @@ async def serve(app: ASGIApp, settings: HttpSettings) -> None:
     )
     with Watchdog():
         await _Server(config).serve()
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, except that the head of a request is bounded: no key is asked for before it is complete."""
+
+    _in_head, _head_bytes = True, 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._head_bytes = False, 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        super().on_message_complete()
 
 
 class _Server(uvicorn.Server):

@@ -1,6 +1,7 @@
 """How a service ends: by a signal, with code 0, in time. Each one is a real process."""
 
 import asyncio
+import contextlib
 import signal
 import subprocess
 import sys
@@ -99,3 +100,32 @@ async def test_it_ends_in_ten_seconds_also_in_trouble(
 async def test_it_does_not_start_when_the_app_cannot(free_port: Callable[[], int]) -> None:
     async with service(free_port(), starting="raise RuntimeError('no')") as process:
         assert await asyncio.wait_for(process.wait(), 20) == 3
+
+
+async def test_a_head_without_end_is_cut_off_and_others_are_served(free_port: Callable[[], int]) -> None:
+    port = free_port()
+    async with service(port) as process:
+        await said(process, "serving")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nX-Long: ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(64):
+                writer.write(b"a" * 16_384)
+                await writer.drain()
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        assert await asyncio.to_thread(get, port) == "ok\n"
+
+
+async def test_a_body_may_be_longer_than_a_head(free_port: Callable[[], int]) -> None:
+    port = free_port()
+    async with service(port) as process:
+        await said(process, "serving")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        body = b"x" * 500_000
+        for _ in range(2):  # the second request begins with a head of its own
+            writer.write(b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            await writer.drain()
+            assert (await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)).startswith(b"HTTP/1.1 405")
+            await reader.readuntil(b"Method Not Allowed")
+        writer.close()
