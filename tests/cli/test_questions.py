@@ -1,7 +1,10 @@
 """The commands that ask: what they send, what they show, and that `--json` shows exactly what came."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -191,3 +194,12 @@ def test_an_alert_says_who_was_told(fake: Any, status: str, undeliverable: bool,
     alert = {**ALERT, "undeliverable": undeliverable, "deliveries": [{**ALERT["deliveries"][0], "status": status}]}
     row = shown(fake, ALERTS, [alert], "alerts").splitlines()[-1]
     assert told in re.split(" {2,}", row)
+
+
+def test_a_terminal_without_our_dashes_shows_a_mark_in_their_place(fake: Any) -> None:
+    fake.answers["/api/v1/trials"] = (200, [TRIAL])
+    command = [sys.executable, "-m", "uptake_cli", "--data", str(fake.data), "trials"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"?" in done.stdout

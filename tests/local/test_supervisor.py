@@ -93,6 +93,7 @@ async def test_a_child_that_ignores_the_request_is_killed(supervisor, tmp_path, 
 
 async def test_a_drain_between_two_attempts_starts_nothing_more(supervisor, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_BACKOFF_BASE_S", 1000)
+    monkeypatch.setattr(module.random, "uniform", lambda low, high: high)  # jitter may draw no pause at all
     starts = tmp_path / "starts"
     await supervisor.start(Child(python(f"open({str(starts)!r}, 'a').write('x\\n')"), lambda: count(starts) > 0))
     await until(lambda: "starts again" in (tmp_path / "child.log").read_text())

@@ -1,5 +1,7 @@
 """The `uptake` command: questions to the HTTP APIs in, tables or JSON out. Owns nothing and decides nothing."""
 
+import io
+import sys
 from pathlib import Path
 
 import click
@@ -41,6 +43,9 @@ def main(context: click.Context, data: Path | None) -> None:
     UPTAKE_PRODUCER_KEY_FILE point it to another one.
     """
     context.obj = data
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without our dashes shows a mark in their place
+            stream.reconfigure(errors="replace")
 
 
 def _add_up() -> None:
