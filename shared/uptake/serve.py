@@ -46,21 +46,25 @@ async def serve(app: ASGIApp, settings: HttpSettings) -> None:
 class _Protocol(HttpToolsProtocol):
     """uvicorn's, except that the head of a request is bounded: no key is asked for before it is complete."""
 
-    _in_head, _head_bytes = True, 0
+    _head_bytes = 0
+    _in_body = False
+    _head_ended = False  # within the piece that came last
 
     def data_received(self, data: bytes) -> None:
+        self._head_ended = False
+        in_body = self._in_body
         super().data_received(data)
-        if self._in_head:
+        if not (in_body or self._head_ended):  # nothing in it but a part of a head
             self._head_bytes += len(data)
             if self._head_bytes > _MAX_HEAD_BYTES:
                 self.transport.close()
 
     def on_headers_complete(self) -> None:
-        self._in_head, self._head_bytes = False, 0
+        self._head_ended, self._in_body, self._head_bytes = True, True, 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._in_head = True
+        self._in_body = False
         super().on_message_complete()
 
 
