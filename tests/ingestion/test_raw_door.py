@@ -36,8 +36,9 @@ async def publish(ingestion, body, subject="raw.v1.crm.usage", **headers):
 
 async def all_taken(ingestion):
     async def taken():
+        last = (await ingestion.jetstream.stream_info(RAW)).state.last_seq
         info = await ingestion.jetstream.consumer_info(RAW, RAW_CONSUMER)
-        return info.num_pending == 0 and info.num_ack_pending == 0
+        return info.ack_floor.stream_seq == last  # what is pending is counted a moment after the message is stored
 
     await ingestion.until(taken)
 
