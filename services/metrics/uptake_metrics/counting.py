@@ -5,7 +5,7 @@ Owns the shards. Whoever needs memory and database to agree for several steps ho
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -104,7 +104,7 @@ class Counting:
                         positions = await activity_store.advance(connection, self.positions, new)
                         for change in changes:
                             await activity_store.save(connection, change)
-                            await self._mark(connection, change, batches[change.shard])
+                        await self._mark(connection, changes, batches)
             except BaseException:
                 for change in reversed(changes):
                     self.shards[change.shard].undo(change)
@@ -123,23 +123,23 @@ class Counting:
                 await self._reject(entry, error)
         return batches
 
-    async def _mark(self, connection: AsyncConnection, change: Change, batches: Sequence[UsageBatch]) -> None:
+    async def _mark(
+        self, connection: AsyncConnection, changes: Sequence[Change], batches: Mapping[int, Sequence[UsageBatch]]
+    ) -> None:
         """Put the closed days that changed on the worklist; an open day cannot have been published.
 
-        An account that an import brings is held until the import ends, and no other.
+        An account that an import brings is held until the import ends, and no other. All shards at once, for facts mark
+        too: two transactions that mark bit by bit would wait for each other.
         """
-        imports: dict[str, set[str]] = defaultdict(set)  # of each account
-        for batch in batches:
-            if batch.import_id:
-                for account in set(batch.accounts):
-                    imports[account].add(batch.import_id)
         changed: dict[str, dict[str, date]] = defaultdict(dict)  # by import, "" for live
-        for account, number in change.first_day.items():
-            day = to_day(number)
-            if day <= last_closed_day(self._clock(), self.shards[change.shard].zones[account]):
-                for import_id in imports.get(account, {""}):
-                    changed[import_id][worklist.account(account)] = day
-        for import_id, first_days in changed.items():
+        for change in changes:
+            imports, zones = _imports(batches[change.shard]), self.shards[change.shard].zones
+            for account, number in change.first_day.items():
+                day = to_day(number)
+                if day <= last_closed_day(self._clock(), zones[account]):
+                    for import_id in imports.get(account, {""}):
+                        changed[import_id][worklist.account(account)] = day
+        for import_id, first_days in sorted(changed.items()):
             await worklist.mark(connection, first_days, import_id)
 
     def _settle(self, changes: Sequence[Change], positions: dict[int, Position]) -> None:
@@ -169,3 +169,13 @@ class Counting:
                 if shard.activity.front < newest:
                     shard.activity.advance(newest)
                     self.touched.update(shard.zones)
+
+
+def _imports(batches: Sequence[UsageBatch]) -> dict[str, set[str]]:
+    """Of each account that an import brings: which imports."""
+    imports: dict[str, set[str]] = defaultdict(set)
+    for batch in batches:
+        if batch.import_id:
+            for account in set(batch.accounts):
+                imports[account].add(batch.import_id)
+    return imports

@@ -75,6 +75,7 @@ class Rezoning:
                     await self._rewrite(
                         connection, counting.shards[number], account, zone, logged[account], first_stored
                     )
+                await worklist.mark(connection, {worklist.account(account): worklist.EVER for account in zones})
             await counting.reload(number)
         _log.info("time zones changed", shard=number, accounts=len(zones))
 
@@ -108,7 +109,7 @@ class Rezoning:
         logged: Columns,
         first_stored: datetime | None,
     ) -> None:
-        """Within the transaction: the account's masks in the new zone, the audit entry, the work that follows."""
+        """Within the transaction: the account's masks in the new zone, and the audit entry."""
         series = shard.of_account(account)
         masks = archive.fold(shard.user_days(logged, zone))
         kept_until = local_day(first_stored, zone) + DAY if first_stored else None
@@ -119,7 +120,6 @@ class Rezoning:
         await mask_store.replace_masks(connection, shard.number, series, masks)
         was = shard.zones[account]
         await activity_store.record_zone_change(connection, account, was, zone, self._clock(), kept_until)
-        await worklist.mark(connection, {worklist.account(account): worklist.EVER})
 
 
 def _collect(entry: Entry, logged: dict[str, Columns]) -> None:
