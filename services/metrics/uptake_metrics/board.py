@@ -93,4 +93,4 @@ class Board:
         days = {zone: (local_day(now, zone), last_closed_day(now, zone)) for zone in zones}
         turned = {zone for zone, pair in days.items() if pair != self._days.get(zone, pair)}
         self._days = days
-        return {name for name, line in self.lines.items() if line.account.time_zone in turned}
+        return {name for name, line in self.lines.items() if line.account.time_zone in turned} if turned else set()

@@ -13,8 +13,9 @@ from nats.js import JetStreamContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake import subjects
-from uptake.consumer import Consumer, Entry
+from uptake.consumer import Consumer, Cursor, Entry
 from uptake_metrics import activity_store, archive, mask_store, worklist
+from uptake_metrics.activity_store import Position
 from uptake_metrics.columns import Columns, decoded, rows
 from uptake_metrics.counting import Counting
 from uptake_metrics.register import Register
@@ -40,10 +41,15 @@ class Rezoning:
         self._counting = counting
         self._register = register
         self._clock = clock
+        self._settled_at: tuple[Cursor | None, dict[int, Position]] | None = None
 
     async def run_once(self) -> int:
         """Recompute every account whose stored zone is not the one of its facts; returns how many there were."""
+        here = (self._register.position, dict(self._counting.positions))
+        if here == self._settled_at:
+            return 0  # no fact and no usage has come since all were settled
         if not self._unsettled():
+            self._settled_at = here
             return 0
         await self._counting.load()  # another process may have done it by now
         unsettled = self._unsettled()
