@@ -25,8 +25,7 @@ from uptake.clock import utc_now
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
 from uptake.reader import Cursor, Entry, Reader
 from uptake.refusing import refuse
-from uptake.serve import serve
-from uptake.settings import SettingsError
+from uptake.start import start
 from uptake_alerting import evaluation, http, relay, ticker
 from uptake_alerting.courier import Courier
 from uptake_alerting.routes import RoutesFile
@@ -119,18 +118,8 @@ def build(settings: AlertingSettings) -> FastAPI:
 
 
 def main() -> int:
-    """Without an argument: serve. `migrate`: bring the schema up to date and end."""
-    try:
-        settings = AlertingSettings()
-    except SettingsError as error:
-        sys.stderr.write(f"uptake-alerting: {error}\n")
-        return 2
-    telemetry.configure_logging("alerting", settings.log_format)
-    if sys.argv[1:] == ["migrate"]:
-        database.migrate(settings, "uptake_alerting", SCHEMA)
-        return 0
-    asyncio.run(serve(build(settings), settings))
-    return 0
+    """The console script `uptake-alerting`; `migrate` brings the schema up to date."""
+    return start("alerting", AlertingSettings, build, lambda s: database.migrate(s, "uptake_alerting", SCHEMA))
 
 
 if __name__ == "__main__":

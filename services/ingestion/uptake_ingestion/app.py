@@ -21,9 +21,9 @@ from nats.errors import Error
 from starlette.applications import Starlette
 
 from uptake.broker import faststream_broker
-from uptake.serve import serve
-from uptake.settings import Port, ServiceSettings, SettingsError
-from uptake.telemetry import Health, configure_logging, routes
+from uptake.settings import Port, ServiceSettings
+from uptake.start import start
+from uptake.telemetry import Health, routes
 from uptake_ingestion.body import Budget
 from uptake_ingestion.http import EXCEPTION_HANDLERS, HttpDoor
 from uptake_ingestion.keys import KeyRing
@@ -80,14 +80,7 @@ def _tell_if_broken(taking: asyncio.Task[None]) -> None:
 
 def main() -> int:
     """The console script `uptake-ingestion`."""
-    try:
-        settings = IngestionSettings()
-    except SettingsError as error:
-        sys.stderr.write(f"uptake-ingestion: {error}\n")
-        return 2
-    configure_logging("ingestion", settings.log_format)
-    asyncio.run(serve(build(settings), settings))
-    return 0
+    return start("ingestion", IngestionSettings, build)
 
 
 if __name__ == "__main__":

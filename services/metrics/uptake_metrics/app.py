@@ -23,8 +23,8 @@ from uptake.loops import forever
 from uptake.messages.events import TimeZone
 from uptake.reader import Entry, Fenced, Reader
 from uptake.refusing import refuse
-from uptake.serve import serve
-from uptake.settings import DatabaseSettings, Port, ServiceSettings, SettingsError
+from uptake.settings import DatabaseSettings, Port, ServiceSettings
+from uptake.start import start
 from uptake_metrics import http, meters
 from uptake_metrics.board import Board
 from uptake_metrics.counting import Counting
@@ -170,18 +170,8 @@ class _Rejects:
 
 
 def main() -> int:
-    """`uptake-metrics` serves; `uptake-metrics migrate` brings the schema up to date and ends."""
-    try:
-        settings = Settings()
-    except SettingsError as error:
-        sys.stderr.write(f"uptake-metrics: {error}\n")
-        return 2
-    telemetry.configure_logging("metrics", settings.log_format)
-    if sys.argv[1:] == ["migrate"]:
-        database.migrate(settings, "uptake_metrics", "metrics")
-    else:
-        asyncio.run(serve(build(settings), settings))
-    return 0
+    """The console script `uptake-metrics`; `migrate` brings the schema up to date."""
+    return start("metrics", Settings, build, lambda s: database.migrate(s, "uptake_metrics", "metrics"))
 
 
 if __name__ == "__main__":
