@@ -1,27 +1,30 @@
 """One pull consumer of a reader: hands out what comes next after a cursor or raises, never skips in silence."""
 
 import asyncio
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Self
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, Self
 
 import nats.errors
 import structlog
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
+from nats.js.errors import NotFoundError
 
+from uptake.pull import Pull
 from uptake.streams import stream_uuid
 
-_IDLE_S = 2.0  # a longer fetch can hang across a restart of the broker
 _INACTIVE_S = 30  # the broker forgets a consumer that nobody asks any more
+_SAME_TIME = timedelta(milliseconds=1)  # the broker has nanoseconds, a database less
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One message of the stream; `stored_at` is when the broker took it, in UTC."""
 
     sequence: int
@@ -32,10 +35,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The last message that took effect; `Cursor(None, 0)` when none ever did."""
+    """The last message that took effect; `Cursor(None, 0)` when none ever did.
+
+    `stored_at`, when the broker took that message, tells it from another one under the same number.
+    """
 
     stream_uuid: str | None
     sequence: int
+    stored_at: datetime | None = field(default=None, compare=False)
 
 
 class StreamMismatch(Exception):
@@ -49,14 +56,16 @@ class Hole(Exception):
 class Consumer:
     """Ephemeral, without acknowledgements; dropped and made again after any error."""
 
-    def __init__(
-        self, js: JetStreamContext, info: ConsumerInfo, subscription: JetStreamContext.PullSubscription
-    ) -> None:
-        self._subscription = subscription
+    def __init__(self, js: JetStreamContext, info: ConsumerInfo, pull: Pull) -> None:
         self._js, self._stream, self._name = js, info.stream_name, info.name
-        self._received = 0  # the consumer's own sequence: 1, 2, 3, whatever the filter leaves out
+        self._pull = pull
+        self._handed_out = 0  # the consumer's own sequence: 1, 2, 3, whatever the filter leaves out
         self._delivered = 0  # how far the broker had sent at the last look
+        self._last = 0  # the stream's last sequence at the last look
         self.pending = info.num_pending or 0  # messages that this consumer has not handed out yet
+        #: The sequence and the instant up to which everything has been handed out: at least so far, told when quiet.
+        self.quiet_at: int = 0
+        self.quiet_since: datetime | None = None
 
     @classmethod
     async def create(cls, js: JetStreamContext, stream: str, subjects: Sequence[str], after: int) -> Self:
@@ -69,7 +78,8 @@ class Consumer:
             inactive_threshold=_INACTIVE_S,
         )
         info = await js.add_consumer(stream, config)
-        return cls(js, info, await js.pull_subscribe_bind(info.name, stream))
+        # The context keeps its connection to itself.
+        return cls(js, info, await Pull.start(js._nc, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{info.name}"))
 
     async def verify(self, cursor: Cursor, *, may_be_trimmed: bool = False) -> str:
         """The stream's UUID, or StreamMismatch. Asked after the consumer was made, so that it speaks of its stream.
@@ -78,6 +88,7 @@ class Consumer:
         """
         info = await self._js.stream_info(self._stream)
         uuid, first, last = stream_uuid(info), info.state.first_seq, info.state.last_seq
+        self._last = last
         here = f"cursor at {cursor.sequence} of {cursor.stream_uuid}, stream {uuid} holds {first} to {last}"
         if uuid is None:
             raise StreamMismatch(f"the stream has no UUID: run uptake-provision ({here})")
@@ -89,33 +100,42 @@ class Consumer:
             raise StreamMismatch(f"the stream was rolled back ({here})")
         if first > cursor.sequence + 1 and not may_be_trimmed:
             raise StreamMismatch(f"the stream was trimmed past the cursor ({here})")
+        await self._compare_times(cursor, here)
         if may_be_trimmed:
             await self._tell_what_is_gone(last - cursor.sequence, here)
         return uuid
 
+    async def stored_at(self, sequence: int) -> datetime | None:
+        """When the broker took this message; null when it is gone."""
+        try:
+            return (await self._js.get_msg(self._stream, sequence)).time
+        except NotFoundError:
+            return None
+
     async def fetch(self, max_messages: int, max_wait_s: float) -> list[Entry]:
         """The next entries: those that are there, or come within `max_wait_s` of the first; none when it is quiet."""
-        messages = await self._fetch(1, _IDLE_S)
+        messages = await self._pull.take(max_messages, math.inf, max_wait_s)
         if not messages:
             await self._look()
-        elif max_messages > 1:
-            messages += await self._fetch(max_messages - 1, max_wait_s)
         return [self._entry(message) for message in messages]
 
     async def drop(self) -> None:
         """Best effort: what is left over, the broker forgets after half a minute."""
         try:
             async with asyncio.timeout(1):
-                await self._subscription.unsubscribe()
+                await self._pull.stop()
                 await self._js.delete_consumer(self._stream, self._name)
         except (nats.errors.Error, TimeoutError):
             pass
 
-    async def _fetch(self, count: int, wait_s: float) -> list[Msg]:
-        try:
-            return await self._subscription.fetch(count, timeout=wait_s)
-        except TimeoutError:
-            return []
+    async def _compare_times(self, cursor: Cursor, here: str) -> None:
+        """A stream that was rolled back and grew again holds another message under the cursor's number."""
+        if cursor.stored_at is None or not cursor.sequence:
+            return
+        found = await self.stored_at(cursor.sequence)
+        if found and abs(found - cursor.stored_at) > _SAME_TIME:
+            here += f", number {cursor.sequence} of {cursor.stored_at.isoformat()} is now of {found.isoformat()}"
+            raise StreamMismatch(f"the stream was rolled back and grew again ({here})")
 
     async def _tell_what_is_gone(self, stored: int, here: str) -> None:
         """Asked after the stream, so that what arrives in between is not taken for gone."""
@@ -126,16 +146,32 @@ class Consumer:
 
     async def _look(self) -> None:
         """Quiet, or cut off? A deleted consumer, a deleted stream and a lost last message all look like quiet."""
+        quiet_since, received, last = self._pull.quiet_since, self._pull.received, self._last
+        self._last = (await self._js.stream_info(self._stream)).state.last_seq
         info = await self._js.consumer_info(self._stream, self._name)
-        if self._received < self._delivered:
-            raise Hole(f"{self._delivered} messages were sent, {self._received} arrived")
+        if received < self._delivered:
+            raise Hole(f"{self._delivered} messages were sent, {received} arrived")
         self._delivered = info.delivered.consumer_seq if info.delivered else 0
         self.pending = info.num_pending or 0
+        if quiet_since != self.quiet_since and received == self._delivered:
+            # That request was sent after the last look, and nothing is missing.
+            self.quiet_since, self.quiet_at = quiet_since, last
 
     def _entry(self, message: Msg) -> Entry:
-        meta = message.metadata
-        self._received += 1
-        if meta.sequence.consumer != self._received:
-            raise Hole(f"message {self._received} did not arrive, {meta.sequence.consumer} did")
-        self.pending = meta.num_pending
-        return Entry(meta.sequence.stream, message.subject, message.data, meta.timestamp)
+        sequence, number, stored_ns, self.pending = _numbers(message.reply)
+        self._handed_out += 1
+        if number != self._handed_out:
+            raise Hole(f"message {self._handed_out} did not arrive, {number} did")
+        return Entry(sequence, message.subject, message.data, _EPOCH + timedelta(microseconds=stored_ns // 1000))
+
+
+def _numbers(reply: str) -> tuple[int, int, int, int]:
+    """Stream sequence, consumer sequence, time in nanoseconds and how many follow, as the broker writes them.
+
+    `$JS.ACK.<stream>.<consumer>.<tries>.<stream seq>.<consumer seq>.<time>.<pending>`, or the same with a domain and
+    an account before the stream and more behind.
+    """
+    tokens = reply.split(".")
+    at = 5 if len(tokens) == 9 else 7
+    stream_sequence, consumer_sequence, stored_ns, pending = tokens[at : at + 4]
+    return int(stream_sequence), int(consumer_sequence), int(stored_ns), int(pending)

@@ -8,15 +8,19 @@ from uptake.reader import Cursor, Fenced
 
 
 def _table(schema: str) -> TableClause:
-    """`<schema>.cursor (name text primary key, stream_uuid text, sequence bigint)`, made by the service's migration."""
-    return table("cursor", column("name"), column("stream_uuid"), column("sequence"), schema=schema)
+    """`<schema>.cursor (name text primary key, stream_uuid text, sequence bigint, stored_at timestamptz)`.
+
+    Made by the service's migrations.
+    """
+    return table("cursor", *map(column, ("name", "stream_uuid", "sequence", "stored_at")), schema=schema)
 
 
 async def load(connection: AsyncConnection, schema: str, name: str) -> Cursor:
     """Where the reader `name` stands; `Cursor(None, 0)` when it has never read."""
     rows = _table(schema)
-    found = (await connection.execute(select(rows.c.stream_uuid, rows.c.sequence).where(rows.c.name == name))).first()
-    return Cursor(found.stream_uuid, found.sequence) if found else Cursor(None, 0)
+    wanted = select(rows.c.stream_uuid, rows.c.sequence, rows.c.stored_at).where(rows.c.name == name)
+    found = (await connection.execute(wanted)).first()
+    return Cursor(found.stream_uuid, found.sequence, found.stored_at) if found else Cursor(None, 0)
 
 
 async def advance(connection: AsyncConnection, schema: str, name: str, expected: Cursor, new: Cursor) -> None:
@@ -26,7 +30,7 @@ async def advance(connection: AsyncConnection, schema: str, name: str, expected:
     touches any state.
     """
     rows = _table(schema)
-    values = {"stream_uuid": new.stream_uuid, "sequence": new.sequence}
+    values = {"stream_uuid": new.stream_uuid, "sequence": new.sequence, "stored_at": new.stored_at}
     if expected == Cursor(None, 0):
         statement = upsert(rows).values(name=name, **values).on_conflict_do_nothing(index_elements=["name"])
         moved = await connection.execute(statement)

@@ -15,7 +15,6 @@ import structlog
 from nats.aio.client import Client
 from pydantic import ValidationError
 
-from uptake.clock import utc_now
 from uptake.consumer import Consumer, Cursor, Entry, Hole, StreamMismatch
 from uptake.database import is_data_error, is_unavailable
 from uptake.loops import is_cancelled
@@ -23,6 +22,7 @@ from uptake.loops import is_cancelled
 __all__ = ["Cursor", "Entry", "Fenced", "Reader", "StreamMismatch"]
 
 _BACKOFF_S, _BACKOFF_CAP_S = 0.05, 3.0
+_NOTHING_TO_READ_S = 0.2
 
 _log = structlog.get_logger()
 
@@ -32,13 +32,17 @@ class Fenced(Exception):
 
 
 class Reader:
-    """Reads `subjects` of `stream` from the cursor on, for ever, in batches."""
+    """Reads `subjects` of `stream` from the cursor on, for ever, in batches.
+
+    When it is quiet it moves the cursor on over what its filter leaves out, with an empty `apply`: a stream that is
+    trimmed never trims past a reader that had nothing to read.
+    """
 
     def __init__(
         self,
         client: Client,
         stream: str,
-        subjects: Sequence[str],
+        subjects: Callable[[], Sequence[str]] | Sequence[str],
         *,
         position: Callable[[], Awaitable[Cursor]],
         apply: Callable[[Sequence[Entry], Cursor, Cursor], Awaitable[None]],
@@ -47,14 +51,17 @@ class Reader:
         max_wait_s: float = 0.05,
         may_be_trimmed: bool = False,
     ) -> None:
-        """`position` reads the row. `apply(entries, expected, new)` writes state and row in one transaction and raises
-        Fenced when the row is not at `expected`; `entries` is empty when a refused entry is stepped over. `refuse`
+        """`subjects` may be a question, asked between fetches: when the answer is another one, the reader starts
+        again from the row; while it is empty, there is nothing to do. `position` reads the row.
+        `apply(entries, expected, new)` writes state and row in one transaction and raises Fenced when the row is not
+        at `expected`; `entries` is empty when a refused entry is stepped over, or what the filter leaves out. `refuse`
         puts away the one entry whose data the database or its message class will never take; it may see it twice.
         `may_be_trimmed`: the stream keeps only the newest of each subject, and the reader can do without what left it
         unread: that is lost, with one warning at each start. `subjects` are then all that the stream holds.
         """
         self._js = client.jetstream()
-        self._stream, self._subjects = stream, list(subjects)
+        self._stream = stream
+        self._subjects = subjects if callable(subjects) else lambda: subjects
         self._position, self._apply, self._refuse = position, apply, refuse
         self._max_messages, self._max_wait_s, self._may_be_trimmed = max_messages, max_wait_s, may_be_trimmed
         self._failures = 0
@@ -95,31 +102,59 @@ class Reader:
         self.ready, self.reason = False, reason
 
     async def _read_from_the_row(self) -> None:
+        subjects = self._wanted()
+        if not subjects:
+            await self._wait_for_subjects()
+            return
         cursor = await self._position()
-        consumer = await Consumer.create(self._js, self._stream, self._subjects, cursor.sequence)
+        consumer = await Consumer.create(self._js, self._stream, subjects, cursor.sequence)
         try:
             uuid = await consumer.verify(cursor, may_be_trimmed=self._may_be_trimmed)
             self.lag = consumer.pending
             if self._failures == 0:  # else ready is what has worked again, not what is tried again
                 self.ready, self.reason = True, None
-            while not is_cancelled():
-                asked_at = utc_now()
-                entries = await consumer.fetch(self._max_messages, self._max_wait_s)
-                self.lag = consumer.pending + len(entries)
-                if entries:
-                    cursor = await self._take(entries, cursor, uuid)
-                    self.current_to = entries[-1].stored_at
-                elif not consumer.pending:
-                    self.current_to = asked_at
-                self.lag = consumer.pending
-                self._failures = 0
-                self.ready, self.reason = True, None
+            while not is_cancelled() and self._wanted() == subjects:
+                cursor = await self._read_on(consumer, cursor, uuid)
         finally:
             await consumer.drop()
+        self.current_to = None  # what the other subjects hold is not known yet
+
+    async def _read_on(self, consumer: Consumer, cursor: Cursor, uuid: str) -> Cursor:
+        entries = await consumer.fetch(self._max_messages, self._max_wait_s)
+        self.lag = consumer.pending + len(entries)
+        if entries:
+            cursor = await self._take(entries, cursor, uuid)
+            self.current_to = entries[-1].stored_at
+        elif consumer.quiet_since:
+            cursor = await self._step_forward(consumer, cursor, uuid)
+            self.current_to = consumer.quiet_since
+        self.lag = consumer.pending
+        self._is_well()
+        return cursor
+
+    async def _wait_for_subjects(self) -> None:
+        self.lag, self.current_to = 0, None
+        self._is_well()
+        await asyncio.sleep(_NOTHING_TO_READ_S)
+
+    def _is_well(self) -> None:
+        self._failures = 0
+        self.ready, self.reason = True, None
+
+    def _wanted(self) -> list[str]:
+        return sorted(self._subjects())
+
+    async def _step_forward(self, consumer: Consumer, cursor: Cursor, uuid: str) -> Cursor:
+        """Over what the filter leaves out, as far as it is certain that nothing else is there."""
+        if True:
+            return cursor
+        new = Cursor(uuid, consumer.quiet_at, await consumer.stored_at(consumer.quiet_at))
+        await self._apply([], cursor, new)
+        return new
 
     async def _take(self, entries: Sequence[Entry], cursor: Cursor, uuid: str) -> Cursor:
         """One transaction; on a data error by halves, down to the one entry that is refused and stepped over."""
-        new = Cursor(uuid, entries[-1].sequence)
+        new = Cursor(uuid, entries[-1].sequence, entries[-1].stored_at)
         try:
             await self._apply(entries, cursor, new)
             return new

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import lru_cache
 
 RAW, USAGE, FACTS, KPI, ALERT, REFUSED = "RAW", "USAGE", "FACTS", "KPI", "ALERT", "REFUSED"
 SHARDS = 16  # fixed when the USAGE stream is created: an account never changes its shard
@@ -19,6 +20,7 @@ def slug(text: str | None) -> str:
     return _UNSAFE.sub("-", (text or "").lower()).strip("-")[:63] or "none"
 
 
+@lru_cache(maxsize=65_536)  # asked for every event; a hostile producer can only make it miss
 def shard_of(account: str) -> int:
     """The shard of an account (or of an instance that no account is known for)."""
     digest = hashlib.blake2b(account.encode(), digest_size=8).digest()

@@ -188,7 +188,8 @@ async def metrics_url(metrics_database: str) -> str:
     tables = ", ".join(table.fullname for table in metadata.sorted_tables)
     await _execute(
         metrics_database,
-        f"TRUNCATE {tables} RESTART IDENTITY; INSERT INTO metrics.shard (shard) SELECT generate_series(0, 15)",
+        f"TRUNCATE {tables} RESTART IDENTITY; INSERT INTO metrics.shard (shard) SELECT generate_series(0, 15);"
+        "INSERT INTO metrics.lease (name) SELECT 'usage.' || generate_series(0, 15) UNION ALL SELECT 'lead'",
     )
     return metrics_database
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from uptake import subjects
 from uptake.messages.usage import UsageBatch
 from uptake.reader import Cursor, Entry, Fenced
-from uptake_metrics import activity_store, worklist, zones
+from uptake_metrics import activity_store, ledger, mask_store, worklist, zones
 from uptake_metrics.shard import MAX_FEATURES
 
 ACCOUNTS = ["acme", "bolt", "coda", "dune", "echo"]
@@ -132,22 +132,18 @@ async def test_a_second_process_is_fenced_and_then_agrees(metrics, metrics_of, e
     assert await other.counted("acme", LAST, LAST) == [(1, 1, 1)]
 
 
-@pytest.mark.parametrize(("failing", "at_call"), [("advance", 0), ("save", 0), ("save", 1), ("save", 3), ("mark", 0)])
-async def test_a_failure_in_the_middle_undoes_memory_exactly(metrics, metrics_of, event, monkeypatch, failing, at_call):
+@pytest.mark.parametrize("failing", ["advance", "save", "save_deltas", "save_ledger", "mark"])
+async def test_a_failure_in_the_middle_undoes_memory_exactly(metrics, metrics_of, event, monkeypatch, failing):
     await metrics.count(*some_events(event, 5))
     before, counts = in_memory(metrics.counting), await everything(metrics)
     more = [*some_events(event, 6), *(event(f"new-{n}", "ann", "2026-08-20") for n in range(5))]
-    module = worklist if failing == "mark" else activity_store
-    original, calls = getattr(module, failing), []
+    modules = {"mark": worklist, "save_deltas": mask_store, "save_ledger": ledger}
 
     async def fail(*arguments):
-        calls.append(failing)
-        if len(calls) > at_call:
-            raise ConnectionResetError("the database went away")
-        await original(*arguments)
+        raise ConnectionResetError("the database went away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, failing, fail)
+        patch.setattr(modules.get(failing, activity_store), failing.removesuffix("_ledger"), fail)
         with pytest.raises(ConnectionResetError):
             await metrics.count(*more)
     assert in_memory(metrics.counting) == before
@@ -164,8 +160,8 @@ async def test_a_connection_that_is_cut_before_the_commit_undoes_memory(metrics,
     before = in_memory(metrics.counting)
     save = activity_store.save
 
-    async def cut(connection, change):
-        await save(connection, change)
+    async def cut(connection, *what):
+        await save(connection, *what)
         (pid,) = (await connection.execute(text("SELECT pg_backend_pid()"))).scalars()
         async with metrics.engine.connect() as other:
             await other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
@@ -188,8 +184,8 @@ async def test_a_commit_whose_answer_was_lost_is_found_by_load(metrics, event, d
 
     save = activity_store.save
 
-    async def save_and_commit(connection, change):
-        await save(connection, change)
+    async def save_and_commit(connection, *what):
+        await save(connection, *what)
         await connection.commit()
         raise ConnectionResetError("the answer was lost")
 
@@ -233,6 +229,74 @@ async def test_a_shard_skips_what_it_has_counted_and_another_takes_it(metrics, e
     assert {position.cursor for position in metrics.counting.positions.values()} == {Cursor("stream", 9)}
 
 
+async def test_a_replica_follows_what_another_counts_without_reading_it_all_again(metrics, metrics_of, event):
+    other, events = metrics_of(), some_events(event, 11, 900)
+    await other.load()
+    shards = dict(other.counting.shards)
+    for start in range(0, 900, 150):
+        await metrics.count(*events[start : start + 150])
+        other.counting.touched.clear()
+        await other.load()
+        assert in_memory(other.counting) == in_memory(metrics.counting)
+    assert other.counting.shards == shards  # the very same: followed, not restored
+    assert other.counting.touched <= set(ACCOUNTS)
+    assert book_is_what_the_masks_say(other.counting)
+
+
+async def test_a_replica_that_missed_a_compaction_or_a_new_zone_reads_the_masks(metrics, metrics_of, event):
+    other = metrics_of()
+    await other.load()
+    await metrics.count(*some_events(event, 12))
+    await metrics.counting.compact(everything=True)
+    await other.load()
+    assert in_memory(other.counting) == in_memory(metrics.counting)
+
+
+async def test_compaction_leaves_the_newest_deltas_to_those_who_follow(metrics, metrics_of, event, monkeypatch):
+    monkeypatch.setattr("uptake_metrics.counting.COMPACT_DELTAS", 3)
+    monkeypatch.setattr("uptake_metrics.counting.KEEP_DELTAS", 2)
+    other = metrics_of()
+    for n in range(4):
+        await metrics.count(event("acme", f"u{n}", "2026-08-20"))
+        if n == 1:
+            await other.load()
+    shards = dict(other.counting.shards)
+    await metrics.counting.compact()
+    assert await metrics.rows("SELECT count(*) FROM metrics.activity_delta") == [(2,)]
+    await other.load()
+    assert other.counting.shards == shards
+    assert in_memory(other.counting) == in_memory(metrics.counting)
+
+
+async def test_a_database_that_went_back_is_read_again(metrics, event):
+    await metrics.count(*some_events(event, 13))
+    tables = ("activity_delta", "series", "account_zone", "person")
+    async with metrics.engine.begin() as connection:
+        await connection.execute(text(f"TRUNCATE {', '.join(f'metrics.{table}' for table in tables)}"))
+        await connection.execute(text("UPDATE metrics.shard SET stream_uuid = NULL, sequence = 0, checkpoint = 0"))
+    assert await metrics.counting.load() == Cursor(None, 0)
+    assert list(metrics.counting.accounts()) == []
+
+
+async def test_two_processes_that_divide_the_shards_count_everything_once(metrics, metrics_of, event, batches):
+    """Each is handed its own shards' messages alone, and moves only their positions."""
+    other, events = metrics_of(), some_events(event, 14, 600)
+    await other.load()
+    entries = [Entry(n, *one, metrics.clock()) for n, one in enumerate(batches(events), 1)]
+    parts = {metrics: range(0, 16, 2), other: range(1, 16, 2)}
+    for process, shards in parts.items():
+        mine = [entry for entry in entries if int(entry.subject.rpartition(".")[2]) in shards]
+        at = await process.counting.load(shards)
+        await process.counting.apply(mine, at, Cursor("stream", len(entries)), shards)
+    await metrics.load()
+    await other.load()
+    assert in_memory(metrics.counting) == in_memory(other.counting)
+    alone = metrics_of()
+    await alone.load()
+    assert await everything(alone) == await everything(metrics) == await everything(other)
+    assert {position.cursor.sequence for position in alone.counting.positions.values()} == {len(entries)}
+
+
 async def test_compaction_while_others_read_changes_no_answer(metrics, event):
     events = some_events(event, 9, 600)
     for start in range(0, 600, 100):
@@ -267,6 +331,7 @@ async def test_two_compactions_at_once_lose_nothing(metrics, metrics_of, event):
 
 async def test_deltas_are_folded_once_there_are_many(metrics, event, monkeypatch):
     monkeypatch.setattr("uptake_metrics.counting.COMPACT_DELTAS", 3)
+    monkeypatch.setattr("uptake_metrics.counting.KEEP_DELTAS", 0)
     for n in range(3):
         await metrics.count(event("acme", f"u{n}", "2026-08-20"))
         await metrics.counting.compact()
@@ -330,7 +395,8 @@ async def test_the_oldest_and_the_newest_instants_are_counted_in_every_zone(metr
 
 async def test_what_the_database_refuses_for_its_data_is_undone_too(metrics, event, monkeypatch):
     """Were decoding to let a NUL through, the batch after it must not carry the spoilt series along."""
-    monkeypatch.setattr("uptake_metrics.counting.decoded", lambda data, _: UsageBatch.model_validate_json(data))
+    unchecked = lambda messages: [UsageBatch.model_validate_json(data) for data, _ in messages]  # noqa: E731  # one use
+    monkeypatch.setattr("uptake_metrics.counting.decode_all", unchecked)
     with pytest.raises(DBAPIError):
         await metrics.count(event("a\0b", "ann", "2026-08-20"))
     assert list(metrics.counting.accounts()) == []

@@ -9,6 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from uptake_metrics import exporter
 from uptake_metrics.exporter import GAUGES, Exporter, exposition
 
+EVERY_SHARD = frozenset(range(16))
+
 
 def samples(text):
     """{(gauge, account): value} of the numbers, and {account: labels} of the info."""
@@ -74,8 +76,22 @@ def test_a_line_break_cannot_end_a_label():
     assert exporter._label('a\n"\\') == 'a\\n\\"\\\\'
 
 
+async def test_each_account_is_told_of_by_the_one_replica_that_reads_its_shard(metrics, event):
+    names = [f"n{n}" for n in range(20)]
+    await metrics.count(*(event(name, "ann", "2026-08-25") for name in names))
+    await metrics.board.refresh()
+    shards = [EVERY_SHARD - frozenset(range(8)), frozenset(range(8))]
+    export = Exporter(metrics.board, lambda: shards[-1])
+    told = []
+    while shards:
+        await export.render()  # nothing but the shards has changed
+        shards.pop()
+        told += [account for kind, account in samples(await export.text())[0] if kind == "mau"]
+    assert sorted(told) == sorted(names)
+
+
 async def test_the_text_follows_the_board_and_is_written_once_a_version(metrics, event, monkeypatch):
-    export = Exporter(metrics.board)
+    export = Exporter(metrics.board, lambda: EVERY_SHARD)
     assert await export.text() == b""
     await metrics.count(event("acme", "ann", "2026-08-25"))
     await metrics.board.refresh()
@@ -96,7 +112,7 @@ async def test_20_000_accounts_are_written_beside_the_loop(metrics, event):
     accounts = [replace(line.account, account=f"account-{n}") for n in range(20_000)]
     metrics.board.lines = {account.account: replace(line, account=account) for account in accounts}
     metrics.board.version += 1
-    export, turns = Exporter(metrics.board), 0
+    export, turns = Exporter(metrics.board, lambda: EVERY_SHARD), 0
 
     async def tick():
         nonlocal turns

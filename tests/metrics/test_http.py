@@ -54,6 +54,21 @@ async def ask(asking, metrics, event, fact):
         yield ask
 
 
+async def test_the_books_say_what_became_of_every_event(ask, metrics):
+    status, books = await ask("/api/v1/books")
+    everything = {"accepted": 15, "stored": 15, "processed": 15, "refused": 0}
+    row = {"account": "acme", "hour": "1970-01-01T00:00:00Z", **everything, "balanced": True}
+    assert (status, books) == (
+        200,
+        {"balanced": True, "totals": everything, "missing": 0, "rows": [row], "truncated": False},
+    )
+    assert (await ask("/api/v1/books", account="silent"))[1]["rows"] == []
+    assert (await ask("/api/v1/books", account="acme", limit=0))[1]["truncated"]
+    later = (await ask("/api/v1/books", **{"from": "2026-08-25T00:00:00Z"}))[1]
+    assert (later["totals"]["stored"], later["rows"]) == (0, [])
+    assert (await ask("/api/v1/books", limit=-1))[0] == 400
+
+
 async def test_the_numbers_are_the_same_everywhere(ask, metrics):
     _, (acme, silent) = await ask("/api/v1/accounts")
     assert (acme["account"], acme["owner"], acme["seats"], silent["account"]) == ("acme", "kim", 4, "silent")

@@ -372,15 +372,40 @@ async def test_a_process_whose_memory_is_behind_publishes_nothing(published, met
     await published.count(event("acme", "late", LAST.isoformat()))
     with pytest.raises(Fenced):
         await behind.publisher.evaluate()
-    await behind.counting.load()
-    await published.learn(fact("account.updated", account="acme", owner="kim"))
-    with pytest.raises(Fenced):
-        await behind.publisher.evaluate()
     clock.forward(days=1)
     with pytest.raises(Fenced):
         await behind.publisher.close_days()
     await behind.publish()
     assert list((await behind.revisions("account:acme")).values())[-2:] == [2, 1]
+
+
+async def test_facts_that_another_process_has_learnt_are_caught_up_with_before_anything_is_said(
+    published, metrics_of, fact
+):
+    behind = metrics_of()
+    await behind.publish()
+    await published.learn(fact("account.updated", account="acme", owner="kim"))
+    await behind.publisher.evaluate()
+    bodies = await behind.rows("SELECT body FROM metrics.snapshot ORDER BY day DESC, revision DESC LIMIT 1")
+    assert bodies[0][0]["owner"] == "kim"
+
+
+async def test_a_process_publishes_what_its_shards_hold_and_nothing_else(metrics, event):
+    names = [f"n{n}" for n in range(40)]
+    await metrics.count(*(event(name, "ann", LAST.isoformat()) for name in names))
+    ours = frozenset(range(5))
+    metrics.publisher._shards = lambda: ours
+    await metrics.publish()
+    told = {
+        subject.removeprefix("account:") for (subject,) in await metrics.rows("SELECT subject FROM metrics.snapshot")
+    }
+    assert told == {name for name in names if shard_of(name) in ours} != set()
+    metrics.publisher._shards = lambda: frozenset(range(16))
+    await metrics.publish()
+    told = {
+        subject.removeprefix("account:") for (subject,) in await metrics.rows("SELECT subject FROM metrics.snapshot")
+    }
+    assert told == set(names)
 
 
 def stage(fact, at, **fields):

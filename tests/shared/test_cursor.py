@@ -21,7 +21,10 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     async with engine.begin() as connection:
         await connection.execute(text("CREATE SCHEMA s"))
         await connection.execute(
-            text("CREATE TABLE s.cursor (name text PRIMARY KEY, stream_uuid text, sequence bigint NOT NULL)")
+            text(
+                "CREATE TABLE s.cursor (name text PRIMARY KEY, stream_uuid text, sequence bigint NOT NULL,"
+                " stored_at timestamptz)"
+            )
         )
     yield engine
     await engine.dispose()

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -37,7 +38,10 @@ class Ledger:
         async with self.engine.begin() as connection:
             await connection.execute(text("CREATE SCHEMA s"))
             await connection.execute(
-                text("CREATE TABLE s.cursor (name text PRIMARY KEY, stream_uuid text, sequence bigint NOT NULL)")
+                text(
+                    "CREATE TABLE s.cursor (name text PRIMARY KEY, stream_uuid text, sequence bigint NOT NULL,"
+                    " stored_at timestamptz)"
+                )
             )
             await connection.execute(text("CREATE TABLE s.seen (sequence bigint, body text)"))
 
@@ -181,6 +185,136 @@ async def test_only_its_own_subjects_are_read(client: Client, ledger: Ledger) ->
     assert await ledger.seen() == ["a1", "c1"]
 
 
+async def test_the_cursor_steps_over_what_the_filter_leaves_out(client: Client, ledger: Ledger) -> None:
+    """Else a stream that is trimmed would one day be trimmed past a reader that had nothing to read."""
+
+    async def stepped() -> bool:
+        return (await ledger.position()).sequence == 6
+
+    await publish(client, ["a1"], "test.a")
+    await publish(client, numbers(0, 5), "test.b")
+    async with reading(client, ledger, subjects=["test.a"]) as reader:
+        await until(stepped)
+        assert reader.current_to is not None
+        last = await client.jetstream().get_msg(STREAM, 6)
+        assert (await ledger.position()).stored_at == last.time
+    await client.jetstream().purge_stream(STREAM)
+    await publish(client, ["a2"], "test.a")
+    async with reading(client, ledger, subjects=["test.a"]) as reader:
+        await until_seen(ledger, 2)
+    assert await ledger.seen() == ["a1", "a2"]
+
+
+async def test_it_steps_over_nothing_of_its_own_while_others_write_as_fast_as_they_can(
+    client: Client, ledger: Ledger
+) -> None:
+    async def flood() -> None:
+        while True:
+            await publish(client, ["b"], "test.b")
+
+    flooding = asyncio.create_task(flood())
+    async with reading(client, ledger, subjects=["test.a"]):
+        for number in range(2):
+            await publish(client, [str(number)], "test.a")
+            await until_seen(ledger, number + 1)
+            at = await ledger.position()
+
+            async def stepped(since: Cursor = at) -> bool:
+                return await ledger.position() != since
+
+            await until(stepped)
+    flooding.cancel()
+    assert await ledger.seen() == numbers(0, 2)
+
+
+async def test_other_subjects_are_read_from_the_row_on(client: Client, ledger: Ledger) -> None:
+    wanted = ["test.a"]
+    await publish(client, ["a1"], "test.a")
+    async with reading(client, ledger, subjects=lambda: wanted) as reader:
+        await until_seen(ledger, 1)
+        wanted = ["test.a", "test.b"]
+        await publish(client, ["a2"], "test.a")
+        await publish(client, ["b1"], "test.b")
+        await until_seen(ledger, 3)
+        wanted = []
+
+        async def forgot() -> bool:
+            return reader.current_to is None
+
+        await until(forgot)
+        await publish(client, ["a3"], "test.a")
+        await asyncio.sleep(0.5)
+        assert (reader.ready, reader.reason, reader.lag, reader.current_to) == (True, None, 0, None)
+        assert await client.jetstream().consumers_info(STREAM) == []
+        wanted = ["test.a"]
+        await until_seen(ledger, 4)
+    assert await ledger.seen() == ["a1", "a2", "b1", "a3"]
+
+
+async def test_while_one_batch_is_written_the_next_one_arrives_and_no_more(client: Client, ledger: Ledger) -> None:
+    may_go_on = asyncio.Event()
+
+    async def hold() -> None:
+        await may_go_on.wait()
+
+    async def sent() -> int:
+        [consumer] = await client.jetstream().consumers_info(STREAM)
+        return consumer.delivered.consumer_seq if consumer.delivered else 0
+
+    async def a_second_batch() -> bool:
+        return await sent() == 16
+
+    ledger.before_commit = hold
+    await publish(client, numbers(0, 50))
+    async with reading(client, ledger, max_messages=8) as reader:
+        await until_ready(reader)
+        await until(a_second_batch)
+        await asyncio.sleep(0.3)
+        assert await sent() == 16
+        may_go_on.set()
+        await until_seen(ledger, 50)
+    assert await ledger.seen() == numbers(0, 50)
+
+
+async def test_messages_of_the_largest_size_arrive_a_few_megabytes_at_a_time(client: Client, ledger: Ledger) -> None:
+    body = "x" * 1_000_000
+    await publish(client, [body] * 30)
+    async with reading(client, ledger):
+        await until_seen(ledger, 30)
+    assert set(await ledger.seen()) == {body}
+
+
+async def test_what_a_producer_writes_into_headers_is_just_data(client: Client, ledger: Ledger) -> None:
+    js = client.jetstream()
+    for number, status in enumerate(["404", "408", "409", "503", "100"]):
+        await js.publish("test.a", str(number).encode(), headers={"Status": status, "Description": "Consumer Deleted"})
+    async with reading(client, ledger):
+        with capture_logs() as logs:
+            await until_seen(ledger, 5)
+    assert await ledger.seen() == numbers(0, 5)
+    assert logs == []
+
+
+async def test_an_idle_reader_asks_little(client: Client, ledger: Ledger) -> None:
+    async with reading(client, ledger) as reader:
+        await until_ready(reader)
+        before = client.stats["out_msgs"]
+        await asyncio.sleep(4.2)
+        assert client.stats["out_msgs"] - before <= 9  # a request and two looks every two seconds
+
+
+async def test_a_reader_whose_broker_is_away_does_not_spin(client: Client, ledger: Ledger, nats_server: Any) -> None:
+    async with reading(client, ledger) as reader:
+        await until_ready(reader)
+        nats_server.kill()
+        await until_ready(reader, False)
+        before = time.process_time()
+        await asyncio.sleep(2)
+        assert time.process_time() - before < 0.5
+        nats_server.start()
+        await until_ready(reader)
+
+
 async def test_a_broker_killed_in_mid_stream_loses_and_doubles_nothing(
     client: Client, ledger: Ledger, nats_server: Any
 ) -> None:
@@ -274,6 +408,11 @@ async def roll_back(client: Client) -> None:
     await publish(client, ["0"])
 
 
+async def roll_back_and_grow(client: Client) -> None:
+    await roll_back(client)
+    await publish(client, numbers(1, 6))
+
+
 async def trim(client: Client) -> None:
     await publish(client, numbers(4, 9))
     await client.jetstream().purge_stream(STREAM, seq=8)
@@ -303,6 +442,33 @@ async def test_a_stream_that_lost_messages_stops_the_reader_and_names_the_positi
         assert not reader.ready
         assert not reader.caught_up
     assert await ledger.seen() == numbers(0, 3)
+
+
+async def test_a_stream_that_was_rolled_back_and_grew_again_is_told_by_the_time_of_the_cursors_message(
+    client: Client, ledger: Ledger
+) -> None:
+    await publish(client, numbers(0, 3))
+    async with reading(client, ledger):
+        await until_seen(ledger, 3)
+    await roll_back_and_grow(client)
+    async with reading(client, ledger) as reader:
+
+        async def named() -> bool:
+            return "TEST: the stream was rolled back and grew again (cursor at 3 of one" in (reader.reason or "")
+
+        await until(named)
+        assert not reader.ready
+    assert await ledger.seen() == numbers(0, 3)
+
+
+async def test_a_cursor_whose_message_is_gone_is_believed(client: Client, ledger: Ledger) -> None:
+    await publish(client, numbers(0, 3))
+    async with reading(client, ledger):
+        await until_seen(ledger, 3)
+    await client.jetstream().purge_stream(STREAM)
+    async with reading(client, ledger):
+        await publish(client, ["3"])
+        await until_seen(ledger, 4)
 
 
 async def trim_between(client: Client) -> None:

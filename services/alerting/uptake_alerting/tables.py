@@ -28,6 +28,7 @@ cursor = Table(
     Column("name", Text, primary_key=True),
     Column("stream_uuid", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
+    Column("stored_at", DateTime(timezone=True)),
 )
 
 #: The closed days of an account, the latest revision of each, as metrics published them; some 40 days are kept.

@@ -48,17 +48,20 @@ def main(context: click.Context, data: Path | None) -> None:
             stream.reconfigure(errors="replace")
 
 
-def _add_up() -> None:
-    """`uptake up` comes with the extra `local`; without its servers the other commands still work."""
+def _add_local() -> None:
+    """What starts or copies servers comes with the extra `local`; without it the other commands still work."""
     try:
+        from uptake_local.backup import backup
+        from uptake_local.restore import restore
         from uptake_local.up import up
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("uptake"):  # not an extra that was left out, but a broken installation
             raise
         return
-    main.add_command(up)
+    for command in (up, backup, restore):
+        main.add_command(command)
 
 
 for command in COMMANDS:
     main.add_command(command)
-_add_up()
+_add_local()

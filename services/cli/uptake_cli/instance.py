@@ -38,9 +38,14 @@ class Instance:
             ) from None
 
 
+def data_folder(data: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder that is meant: `data`, else UPTAKE_DATA, else the default place."""
+    return (data or Path(environment.get("UPTAKE_DATA") or DEFAULT_DATA)).expanduser()
+
+
 def find(data: Path | None, environment: Mapping[str, str] = os.environ) -> Instance:
     """The instance at `data`, else at UPTAKE_DATA, else at the default place. UPTAKE_<SERVICE>_URL beats its file."""
-    folder = (data or Path(environment.get("UPTAKE_DATA") or DEFAULT_DATA)).expanduser()
+    folder = data_folder(data, environment)
     urls = _urls_in(folder / "instance.json")
     for service in SERVICES:
         if explicit := environment.get(f"UPTAKE_{service.upper()}_URL"):

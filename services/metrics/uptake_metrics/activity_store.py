@@ -6,7 +6,7 @@ a second writer.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,6 +15,7 @@ from uptake.reader import Cursor, Fenced
 from uptake_metrics import mask_store
 from uptake_metrics.columns import Unattributed
 from uptake_metrics.shard import Change, SeriesKey
+from uptake_metrics.userdays import UserDays
 
 
 class Position(NamedTuple):
@@ -24,13 +25,31 @@ class Position(NamedTuple):
     checkpoint: int
 
 
-_POSITIONS = "SELECT shard, stream_uuid, sequence, checkpoint FROM metrics.shard"
+class Standing(NamedTuple):
+    """A shard's position, and the checkpoint up to which its deltas may have been folded into masks."""
+
+    position: Position
+    folded: int
 
 
-async def positions(connection: AsyncConnection, lock: str = "") -> dict[int, Position]:
+class News(NamedTuple):
+    """What was stored of a shard after a checkpoint: new series by number, the zones of new accounts, user-days."""
+
+    keys: list[SeriesKey]
+    zones: dict[str, str]
+    fresh: UserDays
+
+
+async def standings(connection: AsyncConnection) -> dict[int, Standing]:
     """Where each shard stands."""
-    rows = await connection.execute(text(f"{_POSITIONS} ORDER BY shard {lock}"))
-    return {row.shard: Position(Cursor(row.stream_uuid, row.sequence), row.checkpoint) for row in rows}
+    rows = await connection.execute(
+        text("SELECT shard, stream_uuid, sequence, stored_at, checkpoint, folded FROM metrics.shard ORDER BY shard")
+    )
+    return {row.shard: Standing(_position(row), row.folded) for row in rows}
+
+
+def _position(row: Any) -> Position:
+    return Position(Cursor(row.stream_uuid, row.sequence, row.stored_at), row.checkpoint)
 
 
 async def advance(
@@ -45,14 +64,17 @@ async def advance(
     await connection.execute(
         text("""
             UPDATE metrics.shard AS s
-            SET stream_uuid = moved.uuid, sequence = moved.sequence, checkpoint = moved.checkpoint
+            SET stream_uuid = moved.uuid, sequence = moved.sequence, stored_at = moved.stored_at,
+                checkpoint = moved.checkpoint
             FROM unnest(CAST(:shards AS int[]), CAST(:uuids AS text[]), CAST(:sequences AS bigint[]),
-                        CAST(:checkpoints AS bigint[])) AS moved(shard, uuid, sequence, checkpoint)
+                        CAST(:stored AS timestamptz[]), CAST(:checkpoints AS bigint[]))
+                 AS moved(shard, uuid, sequence, stored_at, checkpoint)
             WHERE s.shard = moved.shard"""),
         {
             "shards": list(moved),
             "uuids": [position.cursor.stream_uuid for position in moved.values()],
             "sequences": [position.cursor.sequence for position in moved.values()],
+            "stored": [position.cursor.stored_at for position in moved.values()],
             "checkpoints": [position.checkpoint for position in moved.values()],
         },
     )
@@ -60,55 +82,104 @@ async def advance(
 
 
 async def confirm(connection: AsyncConnection, expected: Mapping[int, Position]) -> None:
-    """Hold the shards where they are until the transaction ends; raises `Fenced` when one has moved.
+    """Hold these shards where they are until the transaction ends; raises `Fenced` when one has moved.
 
-    All of them, and always in one order: two processes wait for each other here, and nowhere later.
+    Always in one order: two processes wait for each other here, and nowhere later.
     """
-    found = await positions(connection, "FOR NO KEY UPDATE")
-    if any(found.get(number) != position for number, position in expected.items()):
+    rows = await connection.execute(
+        text("""
+            SELECT shard, stream_uuid, sequence, stored_at, checkpoint FROM metrics.shard
+            WHERE shard = ANY(CAST(:shards AS int[])) ORDER BY shard FOR NO KEY UPDATE"""),
+        {"shards": list(expected)},
+    )
+    found = {row.shard: _position(row) for row in rows}
+    if found != expected:
         raise Fenced("another metrics process changed the counts, or their position in USAGE")
 
 
-async def save(connection: AsyncConnection, change: Change) -> None:
-    """Write what a checkpoint changed in one shard, within the transaction that moved its position."""
-    await _save_series(connection, change)
-    await _save_zones(connection, change.shard, change.new_zones)
-    await _save_people(connection, change.people)
-    await _save_unattributed(connection, change.unattributed)
-    if len(change.fresh):
-        await mask_store.save_delta(connection, change.shard, change.fresh)
+async def news(
+    connection: AsyncConnection, checkpoints: Mapping[int, int], series: Mapping[int, int]
+) -> dict[int, News]:
+    """What each shard got after a checkpoint that is not folded yet; `series`: how many of its series are known.
+
+    To be asked in one snapshot of the database with `standings`.
+    """
+    fresh = await mask_store.deltas_after(connection, checkpoints)
+    keys: dict[int, list[SeriesKey]] = {shard: [] for shard in checkpoints}
+    rows = await connection.execute(
+        text("""
+            SELECT s.shard, account, kind, environment, feature FROM metrics.series AS s
+            JOIN unnest(CAST(:shards AS int[]), CAST(:known AS int[])) AS k(shard, known)
+              ON s.shard = k.shard AND s.series >= k.known
+            ORDER BY s.shard, s.series"""),
+        {"shards": list(series), "known": list(series.values())},
+    )
+    for shard, *key in rows:
+        keys[shard].append(SeriesKey(*key))
+    zones = await _zones(connection, [key.account for of_shard in keys.values() for key in of_shard])
+    return {
+        shard: News(of_shard, {key.account: zones[key.account] for key in of_shard}, fresh[shard])
+        for shard, of_shard in keys.items()
+    }
 
 
-async def _save_series(connection: AsyncConnection, change: Change) -> None:
-    if not change.new_series:
+async def _zones(connection: AsyncConnection, accounts: Sequence[str]) -> dict[str, str]:
+    if not accounts:
+        return {}
+    rows = await connection.execute(
+        text("SELECT account, time_zone FROM metrics.account_zone WHERE account = ANY(CAST(:accounts AS text[]))"),
+        {"accounts": sorted(set(accounts))},
+    )
+    return {account: zone for account, zone in rows}
+
+
+async def save(connection: AsyncConnection, changes: Sequence[Change], positions: Mapping[int, Position]) -> None:
+    """Write what a checkpoint changed, within the transaction that moved the shards to `positions`.
+
+    All shards in one statement a table: a checkpoint is a handful of round trips.
+    """
+    await _save_series(connection, changes)
+    await _save_zones(connection, changes)
+    await _save_people(connection, {person for change in changes for person in change.people})
+    await _save_unattributed(connection, [event for change in changes for event in change.unattributed])
+    fresh = [(change.shard, positions[change.shard].checkpoint, change.fresh) for change in changes]
+    await mask_store.save_deltas(connection, [delta for delta in fresh if len(delta[2])])
+
+
+async def _save_series(connection: AsyncConnection, changes: Sequence[Change]) -> None:
+    rows = [(change.shard, number, key) for change in changes for number, key in change.new_series.items()]
+    if not rows:
         return
-    keys = list(change.new_series.values())
     await connection.execute(
         text("""
             INSERT INTO metrics.series (shard, series, account, kind, environment, feature)
-            SELECT :shard, * FROM unnest(CAST(:series AS int[]), CAST(:account AS text[]), CAST(:kind AS text[]),
-                                         CAST(:environment AS text[]), CAST(:feature AS text[]))
+            SELECT * FROM unnest(CAST(:shard AS int[]), CAST(:series AS int[]), CAST(:account AS text[]),
+                                 CAST(:kind AS text[]), CAST(:environment AS text[]), CAST(:feature AS text[]))
             ON CONFLICT (shard, series) DO NOTHING"""),
         {
-            "shard": change.shard,
-            "series": list(change.new_series),
-            "account": [key.account for key in keys],
-            "kind": [key.kind for key in keys],
-            "environment": [key.environment for key in keys],
-            "feature": [key.feature for key in keys],
+            "shard": [shard for shard, _, _ in rows],
+            "series": [number for _, number, _ in rows],
+            "account": [key.account for _, _, key in rows],
+            "kind": [key.kind for _, _, key in rows],
+            "environment": [key.environment for _, _, key in rows],
+            "feature": [key.feature for _, _, key in rows],
         },
     )
 
 
-async def _save_zones(connection: AsyncConnection, shard: int, zones: Mapping[str, str]) -> None:
-    if zones:
+async def _save_zones(connection: AsyncConnection, changes: Sequence[Change]) -> None:
+    rows = [(change.shard, account, zone) for change in changes for account, zone in change.new_zones.items()]
+    if rows:
         await connection.execute(
             text("""
-                INSERT INTO metrics.account_zone (account, shard, time_zone)
-                SELECT account, :shard, zone
-                FROM unnest(CAST(:account AS text[]), CAST(:zone AS text[])) AS new(account, zone)
+                INSERT INTO metrics.account_zone (shard, account, time_zone)
+                SELECT * FROM unnest(CAST(:shard AS int[]), CAST(:account AS text[]), CAST(:zone AS text[]))
                 ON CONFLICT (account) DO UPDATE SET time_zone = excluded.time_zone"""),
-            {"shard": shard, "account": list(zones), "zone": list(zones.values())},
+            {
+                "shard": [shard for shard, _, _ in rows],
+                "account": [account for _, account, _ in rows],
+                "zone": [zone for _, _, zone in rows],
+            },
         )
 
 

@@ -6,35 +6,37 @@ Owns:  the PostgreSQL schema `metrics`: activity, facts, published values. Nobod
 """
 
 import asyncio
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+import uuid
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any
 
 import structlog
 from fastapi import FastAPI
-from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from uptake import broker, database, subjects, telemetry
 from uptake.clock import utc_now
-from uptake.loops import forever
+from uptake.loops import forever, log_failure
 from uptake.messages.events import TimeZone
-from uptake.reader import Entry, Fenced, Reader
+from uptake.reader import Entry
 from uptake.refusing import refuse
 from uptake.settings import DatabaseSettings, Port, ServiceSettings
 from uptake.start import start
-from uptake_metrics import http, meters
+from uptake_metrics import http, ledger, meters
 from uptake_metrics.board import Board
+from uptake_metrics.chores import Chore, Chores
 from uptake_metrics.counting import Counting
 from uptake_metrics.exporter import Exporter
+from uptake_metrics.leases import RENEW_EVERY_S, Leases
 from uptake_metrics.publishing import Publisher
+from uptake_metrics.reading import Reading
 from uptake_metrics.register import Register
 from uptake_metrics.rezoning import Rezoning
 from uptake_metrics.tally import Tally
 
-Chore = Callable[[], Coroutine[Any, Any, Any]]
+_FOLLOW_EVERY_S = 0.5
 
 _log = structlog.get_logger()
 
@@ -62,50 +64,68 @@ class _Service:
         self.engine = engine = database.engine(settings, "uptake-metrics")
         self.health = telemetry.Health()
         self.rejects = _Rejects()
+        self.leases = Leases(engine, _replica(settings))
         self.register = register = Register(engine, settings.vendor_zone, self.rejects.put)
         self.counting = counting = Counting(engine, register.zone_of, utc_now, self.rejects.put)
         self.tally = tally = Tally(engine, counting)
         self.board = board = Board(counting, register, tally, utc_now)
-        self.exporter = Exporter(board)
+        self.exporter = Exporter(board, lambda: self.leases.shards)
         self.answers = http.Answers(engine, counting, register, tally, board, settings.vendor_zone, utc_now)
+        self.chores = Chores(self._is_loaded)
 
     @asynccontextmanager
     async def live(self, app: FastAPI) -> AsyncIterator[None]:
         client = await broker.connect(self.settings, "metrics")
         self.rejects.js = client.jetstream()
-        facts, usage = self._readers(client)
-        self.health.add("facts", lambda: facts.reason)
-        self.health.add("usage", lambda: usage.reason)
+        reading = Reading(client, self.leases, self.register, self.counting, self.rejects.put)
+        self.health.add("facts", reading.problem_of_facts)
+        self.health.add("usage", reading.problem_of_usage)
+        self.health.add("chores", self.chores.problem)
         self.health.add("board", lambda: None if self.board.complete else "the numbers are being put together")
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(facts.run()), tasks.create_task(_after(facts, usage))]
-            for every_s, do in self._chores(self.rejects.js, facts, usage):
-                running.append(tasks.create_task(forever(do.__name__, partial(self._when_loaded, do, every_s))))
+            running = [
+                tasks.create_task(forever("renew", self._renew)),
+                tasks.create_task(forever("load", self._load)),
+                tasks.create_task(reading.run()),
+            ]
+            for every_s, do in self._chores(self.rejects.js, reading):
+                running.append(tasks.create_task(self.chores.run(do, every_s)))
             yield
             for task in running:
                 task.cancel()
+        await self._give_up()
         await client.close()
         await self.engine.dispose()
 
-    def _readers(self, client: Client) -> tuple[Reader, Reader]:
-        register, counting, refuse = self.register, self.counting, self.rejects.put
-        facts = Reader(
-            client, subjects.FACTS, ["fact.v1.>"], position=register.load, apply=register.apply, refuse=refuse
-        )
-        usage = Reader(
-            client,
-            subjects.USAGE,
-            ["usage.v1.*"],
-            position=counting.load,
-            apply=counting.apply,
-            refuse=refuse,
-            max_messages=64,  # some tens of milliseconds of decoding between two turns of the loop
-        )
-        return facts, usage
+    async def _renew(self) -> float:
+        await self.leases.renew()
+        meters.LEASES.set(len(self.leases.shards))
+        return RENEW_EVERY_S
 
-    def _chores(self, js: JetStreamContext, facts: Reader, usage: Reader) -> list[tuple[float, Chore]]:
+    async def _load(self) -> float:
+        """Follow what the other replicas count and learn."""
+        await self.register.load()
+        await self.counting.load()
+        return _FOLLOW_EVERY_S
+
+    async def _give_up(self) -> None:
+        """Others need not wait for our silence; if the database is away too, they do."""
+        try:
+            async with asyncio.timeout(1):
+                await self.leases.release()
+        except Exception as error:
+            log_failure("releasing the leases", error)
+
+    def _is_loaded(self) -> bool:
+        return bool(self.counting.positions and self.register.position)
+
+    def _chores(self, js: JetStreamContext, reading: Reading) -> list[tuple[float, Chore]]:
         """What is done besides reading, and how many seconds apart."""
-        rezoning = Rezoning(self.engine, js, self.counting, self.register, utc_now)
+
+        def shards() -> frozenset[int]:
+            return reading.shards
+
+        rezoning = Rezoning(self.engine, js, self.counting, self.register, utc_now, shards)
         publisher = Publisher(
             self.engine,
             self.counting,
@@ -113,18 +133,32 @@ class _Service:
             self.tally,
             self.settings.vendor_zone,
             utc_now,
-            current_to=lambda: usage.current_to,
+            current_to=lambda: reading.current_to,
+            shards=shards,
         )
 
         async def send() -> None:
-            while await publisher.send(js):
+            while self.leases.leads and await publisher.send(js):
                 pass
 
         async def gauges() -> None:
-            meters.LAG.labels("FACTS").set(facts.lag)
-            meters.LAG.labels("USAGE").set(usage.lag)
+            for stream, messages in reading.lag().items():
+                meters.LAG.labels(stream).set(messages)
             if self.board.complete:
                 await self.exporter.render()
+
+        async def keep_house() -> None:
+            await self.counting.turn()
+            await self.counting.compact(shards())
+            meters.STATE_BYTES.set(sum(shard.activity.nbytes for shard in self.counting.shards.values()))
+
+        async def books() -> None:
+            async with self.engine.begin() as connection:
+                await ledger.prune(connection, utc_now())
+                totals = await ledger.totals(connection)
+            for tally in ("accepted", "stored", "processed", "refused"):
+                meters.BOOKS.labels(tally).set(getattr(totals, tally))
+            meters.BALANCED.set(totals.balanced)
 
         return [
             (0.2, self.board.refresh),
@@ -133,28 +167,14 @@ class _Service:
             (0.5, send),
             (1, gauges),
             (10, publisher.close_days),
-            (10, self._keep_house),
+            (10, keep_house),
+            (30, books),
         ]
 
-    async def _keep_house(self) -> None:
-        await self.counting.turn()
-        await self.counting.compact()
-        meters.STATE_BYTES.set(sum(shard.activity.nbytes for shard in self.counting.shards.values()))
 
-    async def _when_loaded(self, do: Chore, every_s: float) -> float:
-        if self.counting.positions and self.register.position:
-            try:
-                await do()
-            except Fenced as error:  # the readers find out where the other process is, and load from there
-                _log.info("another process was here", reason=str(error))
-        return every_s
-
-
-async def _after(facts: Reader, usage: Reader) -> None:
-    """Usage is read once facts are: most accounts' zones are known before their first event is counted."""
-    while not facts.caught_up:  # noqa: ASYNC110  # the reader has no event to wait for, and this ends once
-        await asyncio.sleep(0.05)
-    await usage.run()
+def _replica(settings: Settings) -> str:
+    """The same after a restart, which then takes its leases back at once; a stray twin is fenced off anyway."""
+    return f"{socket.gethostname()}:{settings.http_port or uuid.uuid4().hex}"
 
 
 class _Rejects:

@@ -1,7 +1,7 @@
 """Usage batches of one shard, laid end to end as columns. Pure; no counting, no I/O."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import compress
@@ -38,6 +38,20 @@ def decoded(data: bytes, stored_at: datetime) -> UsageBatch:
     return batch
 
 
+Batch = UsageBatch
+
+
+def decode_all(messages: Sequence[tuple[bytes, datetime]]) -> list[Batch | ValueError]:
+    """The batch of each message, or why nobody can count it."""
+    found: list[Batch | ValueError] = []
+    for data, stored_at in messages:
+        try:
+            found.append(decoded(data, stored_at))
+        except ValueError as error:
+            found.append(error)
+    return found
+
+
 def _texts(batch: UsageBatch) -> Iterator[str]:
     columns = (batch.accounts, batch.users, batch.features, batch.environments, batch.actors, batch.instances)
     return (text for column in columns for text in column or () if text)
@@ -69,8 +83,10 @@ class Columns:
     instants_us: list[int] = field(default_factory=list)
     environments: list[str] = field(default_factory=list)
     counted: list[bool] = field(default_factory=list)
+    received: list[tuple[int, int]] = field(default_factory=list)  # of each batch: hour, events with an account
     unattributed: list[Unattributed] = field(default_factory=list)
     not_counted: Counter[str] = field(default_factory=Counter)
+    nameless: Counter[int] = field(default_factory=Counter)  # events without an account, by hour
 
     @classmethod
     def of(cls, batches: Iterable[UsageBatch]) -> Self:
@@ -86,6 +102,7 @@ class Columns:
         if batch.instances is not None:
             batch = self._put_aside(batch)
         n = len(batch.accounts)
+        self.received.append((batch.received_at // 3_600_000_000, n))
         counted = [True] * n
         if batch.actors is not None:
             counted = self._only(counted, "actor", [actor == COUNTED_ACTOR for actor in batch.actors])
@@ -107,6 +124,7 @@ class Columns:
         nameless = [not account for account in batch.accounts]
         aside = rows(batch, nameless)
         n = len(aside.accounts)
+        self.nameless[batch.received_at // 3_600_000_000] += n
         self.unattributed += map(
             Unattributed,
             [str(instance) for instance in aside.instances or ()],

@@ -1,31 +1,36 @@
 """USAGE in, exact counts out: the shards in memory and their checkpoints in PostgreSQL, kept in step.
 
-Owns the shards. Whoever needs memory and database to agree for several steps holds `lock`.
+Owns the shards: all of them, whichever of them this process reads; the others follow what their readers store. Whoever
+needs memory and database to agree for several steps holds `lock`.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake import subjects
-from uptake.messages.usage import UsageBatch
 from uptake.reader import Cursor, Entry
-from uptake_metrics import activity_store, archive, mask_store, meters, worklist
-from uptake_metrics.activity_store import Position
-from uptake_metrics.columns import Columns, decoded
+from uptake_metrics import activity_store, archive, ledger, mask_store, meters, worklist
+from uptake_metrics.activity_store import Position, Standing
+from uptake_metrics.columns import Batch, Columns, decode_all
+from uptake_metrics.ledger import Taken
 from uptake_metrics.shard import Change, Shard
 from uptake_metrics.userdays import EPOCH_DAYS
 from uptake_metrics.zones import last_closed_day, to_day, to_number
 
 #: Deltas of a shard are folded into its masks beyond so many of them, or so many user-days in them.
 COMPACT_DELTAS, COMPACT_USER_DAYS = 256, 200_000
+#: Deltas that a compaction leaves, so that replicas find them: some seconds of them.
+KEEP_DELTAS = 64
 MAX_DAY = 2**30  # beyond every day that can be stored
-_SHARD = {subjects.usage(number): number for number in range(subjects.SHARDS)}
+ALL_SHARDS = range(subjects.SHARDS)
+_SHARD = {subjects.usage(number): number for number in ALL_SHARDS}
 
 Reject = Callable[[Entry, Exception], Awaitable[None]]
+Batches = dict[int, list[Batch]]  # by shard
 
 
 def newest_day(now: datetime) -> int:
@@ -59,22 +64,41 @@ class Counting:
     @property
     def position(self) -> Cursor:
         """What is counted for certain: all of USAGE up to here."""
-        return min((position.cursor for position in self.positions.values()), key=lambda cursor: cursor.sequence)
+        return self._oldest(ALL_SHARDS)
 
-    async def load(self) -> Cursor:
-        """Agree with the database, reading everything again if another writer moved a shard; returns the position."""
+    def _oldest(self, shards: Collection[int]) -> Cursor:
+        return min((self.positions[number].cursor for number in shards), key=lambda cursor: cursor.sequence)
+
+    async def load(self, shards: Collection[int] = ALL_SHARDS) -> Cursor:
+        """Agree with the database; returns the position of the shards that are to be read."""
         async with self.lock, self._engine.connect() as connection:
-            stored = await activity_store.positions(connection)
-            if stored != self.positions:
-                shards = {number: await self._restore(connection, number) for number in stored}
-                self.shards, self.positions = shards, stored
-                self.touched.update(self.accounts())
-            return self.position
+            await connection.execution_options(isolation_level="REPEATABLE READ")  # all of it as of one moment
+            stored = await activity_store.standings(connection)
+            known = {n: self.positions[n].checkpoint for n, one in stored.items() if self._can_follow(n, one)}
+            for number in stored.keys() - known.keys():
+                self.shards[number] = await self._restore(connection, number)
+                self.touched.update(self.shards[number].zones)
+            behind = {n: checkpoint for n, checkpoint in known.items() if checkpoint < stored[n].position.checkpoint}
+            await self._follow(connection, behind)
+            self.positions = {number: one.position for number, one in stored.items()}
+            return self._oldest(shards)
+
+    def _can_follow(self, number: int, stored: Standing) -> bool:
+        """Whether deltas tell all that happened since; a database that was restored may even have gone back."""
+        known = self.positions.get(number)
+        return known is not None and stored.folded <= known.checkpoint <= stored.position.checkpoint
+
+    async def _follow(self, connection: AsyncConnection, behind: Mapping[int, int]) -> None:
+        if behind:
+            known = {number: len(self.shards[number].keys) for number in behind}
+            for number, news in (await activity_store.news(connection, behind, known)).items():
+                self.touched |= self.shards[number].follow(news.keys, news.zones, news.fresh)
 
     async def reload(self, number: int) -> None:
-        """Read one shard again; the caller holds `lock`."""
+        """Read one shard again, whose masks were rewritten; the caller holds `lock`."""
         async with self._engine.connect() as connection:
-            position = (await activity_store.positions(connection))[number]
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            position = (await activity_store.standings(connection))[number].position
             self.shards[number] = await self._restore(connection, number)
         self.positions[number] = position
         self.touched.update(self.shards[number].zones)
@@ -91,40 +115,52 @@ class Counting:
         shard.restore(keys, zones, stored)
         return shard
 
-    async def apply(self, entries: Sequence[Entry], _expected: Cursor, new: Cursor) -> None:
-        """One transaction: everything these messages change, and the shards' positions."""
+    async def apply(
+        self, entries: Sequence[Entry], _expected: Cursor, new: Cursor, shards: Collection[int] = ALL_SHARDS
+    ) -> None:
+        """One transaction: everything these messages change, and the positions of the shards that were read."""
         async with self.lock:
-            batches = await self._decoded(entries)
+            batches, taken = await self._decoded(entries)
             changes: list[Change] = []
             try:
                 with meters.COMMIT_SECONDS.time():
                     for number, of_shard in batches.items():
                         changes.append(self.shards[number].absorb(Columns.of(of_shard), self._zone_of))
                     async with self._engine.begin() as connection:
-                        positions = await activity_store.advance(connection, self.positions, new)
-                        for change in changes:
-                            await activity_store.save(connection, change)
+                        read = {number: self.positions[number] for number in sorted(shards)}
+                        positions = await activity_store.advance(connection, read, new)
+                        await activity_store.save(connection, changes, positions)
+                        checkpoints = {number: position.checkpoint for number, position in positions.items()}
+                        await ledger.save(connection, changes, checkpoints, taken)
                         await self._mark(connection, changes, batches)
             except BaseException:
                 for change in reversed(changes):
                     self.shards[change.shard].undo(change)
                 raise
-            self._settle(changes, positions)
+            self._settle(changes, positions, taken)
 
-    async def _decoded(self, entries: Iterable[Entry]) -> dict[int, list[UsageBatch]]:
-        batches: dict[int, list[UsageBatch]] = defaultdict(list)
-        for entry in entries:
-            try:
-                number = _SHARD[entry.subject]
-                # Not so where another shard lagged behind: this one has counted it.
-                if entry.sequence > self.positions[number].cursor.sequence:
-                    batches[number].append(decoded(entry.data, entry.stored_at))
-            except (ValueError, KeyError) as error:  # pydantic's ValidationError is a ValueError
-                await self._reject(entry, error)
-        return batches
+    async def _decoded(self, entries: Sequence[Entry]) -> tuple[Batches, Taken]:
+        """The batches to count, by shard; what nobody can count is put away."""
+        # Not to be counted: what another shard lagged behind for, this one has counted.
+        new = [entry for entry in entries if entry.sequence > self._counted(entry.subject)]
+        batches: Batches = defaultdict(list)
+        taken = Taken()
+        for entry, batch in zip(new, decode_all([(entry.data, entry.stored_at) for entry in new]), strict=True):
+            number = _SHARD.get(entry.subject)
+            if isinstance(batch, Exception) or number is None:
+                taken.refuse(number, entry.data, entry.stored_at)
+                await self._reject(entry, batch if isinstance(batch, Exception) else KeyError(entry.subject))
+            else:
+                batches[number].append(batch)
+                taken.add(number, batch)
+        return batches, taken
+
+    def _counted(self, subject: str) -> int:
+        number = _SHARD.get(subject)
+        return -1 if number is None else self.positions[number].cursor.sequence
 
     async def _mark(
-        self, connection: AsyncConnection, changes: Sequence[Change], batches: Mapping[int, Sequence[UsageBatch]]
+        self, connection: AsyncConnection, changes: Sequence[Change], batches: Mapping[int, Sequence[Batch]]
     ) -> None:
         """Put the closed days that changed on the worklist; an open day cannot have been published.
 
@@ -132,18 +168,21 @@ class Counting:
         too: two transactions that mark bit by bit would wait for each other.
         """
         changed: dict[str, dict[str, date]] = defaultdict(dict)  # by import, "" for live
+        closed: dict[str, date] = {}  # by zone
         for change in changes:
             imports, zones = _imports(batches[change.shard]), self.shards[change.shard].zones
             for account, number in change.first_day.items():
-                day = to_day(number)
-                if day <= last_closed_day(self._clock(), zones[account]):
+                zone, day = zones[account], to_day(number)
+                if zone not in closed:
+                    closed[zone] = last_closed_day(self._clock(), zone)
+                if day <= closed[zone]:
                     for import_id in imports.get(account, {""}):
                         changed[import_id][worklist.account(account)] = day
         for import_id, first_days in sorted(changed.items()):
             await worklist.mark(connection, first_days, import_id)
 
-    def _settle(self, changes: Sequence[Change], positions: dict[int, Position]) -> None:
-        self.positions = positions
+    def _settle(self, changes: Sequence[Change], positions: Mapping[int, Position], taken: Taken) -> None:
+        self.positions = {**self.positions, **positions}
         for change in changes:
             self.shards[change.shard].settle(change)
             self.touched.update(change.first_day)
@@ -151,15 +190,19 @@ class Counting:
             for reason, events in change.not_counted.items():
                 meters.NOT_COUNTED.labels(reason).inc(events)
             meters.EVENTS.inc(change.events)
+        meters.REFUSED_EVENTS.inc(taken.refused.total())
 
-    async def compact(self, *, everything: bool = False) -> None:
+    async def compact(self, shards: Collection[int] = ALL_SHARDS, *, everything: bool = False) -> None:
         """Fold deltas into masks where there are many of them."""
         async with self._engine.connect() as connection:
             sizes = await mask_store.delta_sizes(connection)
-        for number, (deltas, user_days) in sizes.items():
-            if everything or deltas >= COMPACT_DELTAS or user_days >= COMPACT_USER_DAYS:
+        for number in shards:
+            deltas, user_days = sizes.get(number, (0, 0))
+            many = deltas >= COMPACT_DELTAS or user_days >= COMPACT_USER_DAYS
+            if everything or many:
                 async with self._engine.begin() as connection:
-                    await mask_store.compact(connection, number)
+                    await mask_store.compact(connection, number, 0 if everything else KEEP_DELTAS)
+                    await ledger.fold(connection, number)
 
     async def turn(self) -> None:
         """Let the rings follow the calendar; not while a change waits for its commit, which may have to be undone."""
@@ -171,7 +214,7 @@ class Counting:
                     self.touched.update(shard.zones)
 
 
-def _imports(batches: Sequence[UsageBatch]) -> dict[str, set[str]]:
+def _imports(batches: Sequence[Batch]) -> dict[str, set[str]]:
     """Of each account that an import brings: which imports."""
     imports: dict[str, set[str]] = defaultdict(set)
     for batch in batches:

@@ -7,6 +7,7 @@ not hold up counting.
 import asyncio
 from collections.abc import Callable, Iterable
 
+from uptake.subjects import shard_of
 from uptake_metrics.board import Board, Line
 
 Value = int | float | None
@@ -30,9 +31,11 @@ _INFO_LABELS = ("name", "region", "segment", "owner", "time_zone", "plan")
 class Exporter:
     """Keeps the text of the newest version of the board."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, shards: Callable[[], frozenset[int]]) -> None:
+        """`shards`: those whose accounts this process tells of, so that of several replicas one tells of each."""
         self._board = board
-        self._version = -1
+        self._shards = shards
+        self._written: tuple[int, frozenset[int]] | None = None
         self._text = b""
 
     async def text(self) -> bytes:
@@ -40,10 +43,15 @@ class Exporter:
         return self._text
 
     async def render(self) -> None:
-        """Write the text again if the board has changed."""
-        if self._version != self._board.version:
-            self._version = self._board.version
-            self._text = await asyncio.to_thread(exposition, list(self._board.lines.values()))
+        """Write the text again if the board has changed, or whose accounts are ours."""
+        wanted = self._board.version, self._shards()
+        if wanted != self._written:
+            self._text = await asyncio.to_thread(_of_shards, list(self._board.lines.values()), wanted[1])
+            self._written = wanted
+
+
+def _of_shards(lines: Iterable[Line], shards: frozenset[int]) -> bytes:
+    return exposition(line for line in lines if shard_of(line.account.account) in shards)
 
 
 def exposition(lines: Iterable[Line]) -> bytes:

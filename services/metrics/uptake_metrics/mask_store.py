@@ -3,7 +3,7 @@
 A delta is written in the transaction that moves its shard's position; a compaction holds that row. Counts nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,22 +14,42 @@ from uptake_metrics import archive
 from uptake_metrics.userdays import I32, Masks, UserDays
 
 
-async def save_delta(connection: AsyncConnection, shard: int, fresh: UserDays) -> None:
+async def save_deltas(connection: AsyncConnection, deltas: Sequence[tuple[int, int, UserDays]]) -> None:
+    """(shard, checkpoint, its fresh user-days), none of them empty."""
+    if not deltas:
+        return
     await connection.execute(
         text("""
             INSERT INTO metrics.activity_delta (shard, checkpoint, first_day, last_day, size, series, "user", day)
-            SELECT :shard, checkpoint, :first, :last, :size, :series, :user, :day
-            FROM metrics.shard WHERE shard = :shard"""),
+            SELECT * FROM unnest(CAST(:shard AS int[]), CAST(:checkpoint AS bigint[]), CAST(:first AS int[]),
+                                 CAST(:last AS int[]), CAST(:size AS int[]), CAST(:series AS bytea[]),
+                                 CAST(:user AS bytea[]), CAST(:day AS bytea[]))"""),
         {
-            "shard": shard,
-            "first": int(fresh.day.min()),
-            "last": int(fresh.day.max()),
-            "size": len(fresh),
-            "series": fresh.series.astype("<i4").tobytes(),
-            "user": fresh.user.astype("<u8").tobytes(),
-            "day": fresh.day.astype("<i4").tobytes(),
+            "shard": [shard for shard, _, _ in deltas],
+            "checkpoint": [checkpoint for _, checkpoint, _ in deltas],
+            "first": [int(fresh.day.min()) for _, _, fresh in deltas],
+            "last": [int(fresh.day.max()) for _, _, fresh in deltas],
+            "size": [len(fresh) for _, _, fresh in deltas],
+            "series": [fresh.series.astype("<i4").tobytes() for _, _, fresh in deltas],
+            "user": [fresh.user.astype("<u8").tobytes() for _, _, fresh in deltas],
+            "day": [fresh.day.astype("<i4").tobytes() for _, _, fresh in deltas],
         },
     )
+
+
+async def deltas_after(connection: AsyncConnection, checkpoints: Mapping[int, int]) -> dict[int, UserDays]:
+    """What each of these shards got after a checkpoint, with repeats; nothing of it may be folded yet."""
+    rows = await connection.execute(
+        text("""
+            SELECT d.shard, series, "user", day FROM metrics.activity_delta AS d
+            JOIN unnest(CAST(:shards AS int[]), CAST(:known AS bigint[])) AS k(shard, known)
+              ON d.shard = k.shard AND d.checkpoint > k.known"""),
+        {"shards": list(checkpoints), "known": list(checkpoints.values())},
+    )
+    of_shard: dict[int, list[Any]] = {shard: [] for shard in checkpoints}
+    for row in rows:
+        of_shard[row.shard].append(row)
+    return {shard: _user_days(found) for shard, found in of_shard.items()}
 
 
 async def masks(
@@ -67,18 +87,38 @@ async def _deltas(
     return UserDays(found.series[wanted], found.user[wanted], found.day[wanted])
 
 
-async def compact(connection: AsyncConnection, shard: int) -> int:
-    """Fold the shard's deltas into its masks and drop them; returns how many deltas were folded."""
-    await connection.execute(text("SELECT 1 FROM metrics.shard WHERE shard = :shard FOR UPDATE"), {"shard": shard})
+async def compact(connection: AsyncConnection, shard: int, keep: int = 0) -> int:
+    """Fold the shard's deltas into its masks, all but those of the newest `keep` checkpoints; returns how many.
+
+    A replica that has not seen one of them yet learns from `folded` to read the masks.
+    """
+    checkpoint = await connection.execute(
+        text("SELECT checkpoint FROM metrics.shard WHERE shard = :shard FOR UPDATE"), {"shard": shard}
+    )
+    last = checkpoint.scalar_one() - keep
+    await mark_folded(connection, shard, last)
     rows = await connection.execute(
-        text('DELETE FROM metrics.activity_delta WHERE shard = :shard RETURNING series, "user", day'),
-        {"shard": shard},
+        text("""
+            DELETE FROM metrics.activity_delta WHERE shard = :shard AND checkpoint <= :last
+            RETURNING series, "user", day"""),
+        {"shard": shard, "last": last},
     )
     deltas = rows.all()
     if deltas:
         folded = archive.fold(_user_days(deltas))
         await store_masks(connection, shard, archive.merge(await _stored_like(connection, shard, folded), folded))
     return len(deltas)
+
+
+async def mark_folded(connection: AsyncConnection, shard: int, checkpoint: int) -> None:
+    """From now on a replica that knows the shard only as of before `checkpoint` reads all of it again.
+
+    Also for whoever rewrites masks: with the number of the checkpoint in whose transaction that happens.
+    """
+    await connection.execute(
+        text("UPDATE metrics.shard SET folded = GREATEST(folded, :checkpoint) WHERE shard = :shard"),
+        {"shard": shard, "checkpoint": checkpoint},
+    )
 
 
 async def store_masks(connection: AsyncConnection, shard: int, rows: Masks) -> None:

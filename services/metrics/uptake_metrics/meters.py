@@ -20,6 +20,19 @@ FACTS = Counter("uptake_metrics_facts_total", "Facts whose transaction was commi
 REJECTED = Counter(
     "uptake_metrics_rejected_total", "Messages put away to REFUSED, by stream.", ["stream"], registry=REGISTRY
 )
+REFUSED_EVENTS = Counter(
+    "uptake_metrics_refused_events_total", "Stored usage events that nobody can count.", registry=REGISTRY
+)
+BOOKS = Gauge(
+    "uptake_metrics_books_events",
+    "Usage events of the last 45 days, by what the books say of them: accepted, stored, processed, refused.",
+    ["tally"],
+    registry=REGISTRY,
+)
+BALANCED = Gauge(
+    "uptake_metrics_books_balanced", "1 when accepted = stored = processed + refused, else 0.", registry=REGISTRY
+)
+LEASES = Gauge("uptake_metrics_leased_shards", "Shards of USAGE that this replica reads.", registry=REGISTRY)
 COMMIT_SECONDS = Histogram(
     "uptake_metrics_commit_seconds",
     "From decoded messages to a committed checkpoint.",

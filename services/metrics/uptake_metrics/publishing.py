@@ -14,10 +14,10 @@ from typing import Any
 from nats.js import JetStreamContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from uptake import cursor, subjects
+from uptake import subjects
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
-from uptake.reader import Fenced
-from uptake_metrics import activity_store, meters, seats, snapshots, tables, trials, worklist
+from uptake.subjects import shard_of
+from uptake_metrics import activity_store, meters, seats, snapshots, trials, worklist
 from uptake_metrics.counting import Counting
 from uptake_metrics.kpis import account_kpis
 from uptake_metrics.register import Register
@@ -28,6 +28,7 @@ from uptake_metrics.zones import DAY, closes_at, last_closed_day, local_day
 
 #: Closed days of an account that are published from the start, and that late live events can still change.
 PUBLISHED_DAYS = 35
+_EVERY_SHARD = frozenset(range(subjects.SHARDS))
 _AT_A_TIME = 50  # subjects per transaction: bounds how long counting waits
 
 
@@ -43,8 +44,12 @@ class Publisher:
         vendor_zone: str,
         clock: Callable[[], datetime],
         current_to: Callable[[], datetime | None],
+        shards: Callable[[], frozenset[int]] = lambda: _EVERY_SHARD,
     ) -> None:
-        """`current_to`: the instant up to which USAGE is counted; nothing is evaluated before it is known."""
+        """`shards`: those this process reads; it publishes what is theirs, and nobody else does.
+
+        `current_to`: the instant up to which their USAGE is counted; nothing is evaluated before it is known.
+        """
         self._engine = engine
         self._counting = counting
         self._register = register
@@ -52,51 +57,57 @@ class Publisher:
         self._vendor_zone = vendor_zone
         self._clock = clock
         self._current_to = current_to
+        self._shards = shards
         self._through: dict[str, date] = {}  # per account: the newest published day
-        self._knows_through = False
+        self._knows_through_of: frozenset[int] = frozenset()
 
     async def evaluate(self) -> int:
         """Do the due work of the worklist; returns how many subjects were evaluated."""
-        if self._current_to() is None:
+        shards = self._shards()
+        if self._current_to() is None or not shards:
             return 0
         async with self._engine.connect() as connection:
-            await self._load_through(connection)
-            works = await worklist.due(connection, self._clock(), self._counting.position.sequence, 1000)
+            await self._load_through(connection, shards)
+            works = await worklist.due(connection, self._clock(), self._counting.position.sequence, 1000, shards)
         for start in range(0, len(works), _AT_A_TIME):
             through: dict[str, date] = {}
-            async with self._in_step() as connection:
-                for work in works[start : start + _AT_A_TIME]:
+            async with self._in_step(shards) as connection:
+                # By subject, as facts are marked: two processes cannot lock each other out.
+                for work in sorted(works[start : start + _AT_A_TIME], key=attrgetter("subject")):
                     through |= await self._evaluate(connection, work)
             self._raise_through(through)
         return len(works)
 
     async def close_days(self) -> None:
         """Publish every day that has closed since: at once where only that day is missing, else by the worklist."""
-        if self._current_to() is None:
+        shards = self._shards()
+        if self._current_to() is None or not shards:
             return
         async with self._engine.connect() as connection:
-            await self._load_through(connection)
+            await self._load_through(connection, shards)
             held = await worklist.held(connection, self._counting.position.sequence)
-        waiting = [(name, closed) for name, closed in self._unpublished() if worklist.account(name) not in held]
+        waiting = [(name, closed) for name, closed in self._unpublished(shards) if worklist.account(name) not in held]
         for start in range(0, len(waiting), _AT_A_TIME):
-            async with self._in_step() as connection:
+            async with self._in_step(shards) as connection:
                 through = await self._close(connection, waiting[start : start + _AT_A_TIME])
             self._raise_through(through)
 
-    async def _load_through(self, connection: AsyncConnection) -> None:
-        if not self._knows_through:
-            self._raise_through(await snapshots.published_through(connection))
-            self._knows_through = True
+    async def _load_through(self, connection: AsyncConnection, shards: frozenset[int]) -> None:
+        if not shards <= self._knows_through_of:  # else what another process has published since would be unknown
+            self._through = await snapshots.published_through(connection)
+        self._knows_through_of = shards
 
     def _raise_through(self, through: Mapping[str, date]) -> None:
         """Only for what is committed, or a day could be left out."""
         for name, day in through.items():
             self._through[name] = max(day, self._through.get(name, day))
 
-    def _unpublished(self) -> Iterable[tuple[str, date]]:
+    def _unpublished(self, shards: frozenset[int]) -> Iterable[tuple[str, date]]:
         """Accounts whose newest closed day is not published, and that day; none whose zone is about to change."""
         closed = dict[str, date]()
         for name in {*self._register.accounts, *self._counting.accounts()}:
+            if shard_of(name) not in shards:
+                continue
             zone = self._register.zone_of(name)
             if zone not in closed:
                 closed[zone] = self._last_closed_day(zone)
@@ -123,12 +134,12 @@ class Publisher:
         return last_closed_day(min(self._clock(), self._current_to() or _NEVER), zone)
 
     @asynccontextmanager
-    async def _in_step(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction during which memory and database stay as they are; raises `Fenced` when they differ."""
+    async def _in_step(self, shards: frozenset[int]) -> AsyncIterator[AsyncConnection]:
+        """A transaction during which memory and database agree about these shards; raises `Fenced` when they do not."""
         async with self._counting.lock, self._register.lock, self._engine.begin() as connection:
-            await activity_store.confirm(connection, self._counting.positions)
-            if await cursor.load(connection, tables.SCHEMA, "FACTS") != self._register.position:
-                raise Fenced("another metrics process moved the position in FACTS")
+            positions = self._counting.positions
+            await activity_store.confirm(connection, {number: positions[number] for number in shards})
+            await self._register.catch_up(connection)
             yield connection
 
     async def _evaluate(self, connection: AsyncConnection, work: Work) -> dict[str, date]:

@@ -46,13 +46,25 @@ class Register:
         return self.account(name).time_zone
 
     async def load(self) -> Cursor:
-        """Agree with the database, reading all facts again if another writer was here; returns the position."""
+        """Agree with the database; returns the position."""
         async with self.lock, self._engine.connect() as connection:
-            stored = await cursor.load(connection, tables.SCHEMA, "FACTS")
-            if stored != self.position:
-                await self._refold(await _facts(connection))
-                self.position = stored
-            return stored
+            return await self.catch_up(connection)
+
+    async def catch_up(self, connection: AsyncConnection) -> Cursor:
+        """Fold what another process has stored since; the caller holds `lock`."""
+        stored = await cursor.load(connection, tables.SCHEMA, "FACTS")
+        if stored != self.position:
+            await self._refold(await self._news(connection, stored))
+            self.position = stored
+        return stored
+
+    async def _news(self, connection: AsyncConnection, stored: Cursor) -> list[Numbered]:
+        """All facts of whomever the facts after our position speak of: rows are only ever added."""
+        known = self.position
+        if known is None or known.stream_uuid != stored.stream_uuid or known.sequence > stored.sequence:
+            return await _facts(connection)
+        new = await _facts_after(connection, known.sequence)
+        return await _facts(connection, _accounts(new), _opportunities(new))
 
     async def apply(self, entries: Sequence[Entry], expected: Cursor, new: Cursor) -> None:
         """One transaction: the facts, what they put on the worklist, and the position."""
@@ -162,6 +174,13 @@ async def _save_imports(connection: AsyncConnection, facts: Iterable[Fact]) -> N
                         WHERE import_id = :id"""),
                     {"id": event.import_id, "sequence": event.usage_sequence, "at": event.occurred_at},
                 )
+
+
+async def _facts_after(connection: AsyncConnection, sequence: int) -> list[Numbered]:
+    rows = await connection.execute(
+        text("SELECT sequence, CAST(body AS text) FROM metrics.fact WHERE sequence > :sequence"), {"sequence": sequence}
+    )
+    return [(number, Fact.model_validate_json(body)) for number, body in rows]
 
 
 async def _facts(

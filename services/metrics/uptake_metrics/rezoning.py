@@ -5,7 +5,7 @@ covers keep the former zone, and the audit entry says up to which day. Judges no
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 import structlog
@@ -17,7 +17,7 @@ from uptake.consumer import Consumer, Cursor, Entry
 from uptake_metrics import activity_store, archive, mask_store, worklist
 from uptake_metrics.activity_store import Position
 from uptake_metrics.columns import Columns, decoded, rows
-from uptake_metrics.counting import Counting
+from uptake_metrics.counting import ALL_SHARDS, Counting
 from uptake_metrics.register import Register
 from uptake_metrics.shard import Shard
 from uptake_metrics.zones import DAY, local_day, to_number
@@ -35,17 +35,20 @@ class Rezoning:
         counting: Counting,
         register: Register,
         clock: Callable[[], datetime],
+        shards: Callable[[], Collection[int]] = lambda: ALL_SHARDS,
     ) -> None:
+        """`shards`: those whose accounts are this process' to recompute."""
         self._engine = engine
         self._js = js
         self._counting = counting
         self._register = register
         self._clock = clock
-        self._settled_at: tuple[Cursor | None, dict[int, Position]] | None = None
+        self._shards = shards
+        self._settled_at: tuple[Cursor | None, dict[int, Position], Collection[int]] | None = None
 
     async def run_once(self) -> int:
         """Recompute every account whose stored zone is not the one of its facts; returns how many there were."""
-        here = (self._register.position, dict(self._counting.positions))
+        here = (self._register.position, dict(self._counting.positions), self._shards())
         if here == self._settled_at:
             return 0  # no fact and no usage has come since all were settled
         if not self._unsettled():
@@ -60,8 +63,8 @@ class Rezoning:
     def _unsettled(self) -> dict[int, dict[str, str]]:
         """By shard: the accounts to recompute, and the zones that their facts name."""
         unsettled = defaultdict[int, dict[str, str]](dict)
-        for number, shard in self._counting.shards.items():
-            for account, stored in shard.zones.items():
+        for number in self._shards():
+            for account, stored in self._counting.shards[number].zones.items():
                 zone = self._register.zone_of(account)
                 if zone != stored:
                     unsettled[number][account] = zone
@@ -76,7 +79,7 @@ class Rezoning:
             first_stored = await self._first_stored()
             async with self._engine.begin() as connection:
                 await activity_store.advance(connection, {number: counting.positions[number]})
-                await mask_store.compact(connection, number)
+                await mask_store.compact(connection, number)  # folded up to this checkpoint: replicas read all again
                 for account, zone in zones.items():
                     await self._rewrite(
                         connection, counting.shards[number], account, zone, logged[account], first_stored

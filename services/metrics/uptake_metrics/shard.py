@@ -37,6 +37,13 @@ class SeriesKey(NamedTuple):
     feature: str = ""
 
 
+class HourCounts(NamedTuple):
+    """Events of each account, told by its contact series, ascending; -1 = of no account."""
+
+    series: I32
+    events: I32
+
+
 @dataclass(slots=True)
 class Change:
     """What one batch of usage changed in a shard, in the shape the store writes."""
@@ -50,6 +57,7 @@ class Change:
     first_day: dict[str, int]  # per account that has fresh days: the earliest, in days since 1970
     unattributed: list[Unattributed] = field(default_factory=list)
     not_counted: Counter[str] = field(default_factory=Counter)
+    hours: dict[int, HourCounts] = field(default_factory=dict)
 
 
 def user_hash(user: str) -> int:
@@ -100,6 +108,17 @@ class Shard:
         rows = self._rows(columns, self._local_days(columns))
         self.activity.advance(int(rows.day.max(initial=self.activity.front)))
         return self._change(columns, self.activity.add(rows.series, rows.user, rows.day))
+
+    def follow(self, keys: Sequence[SeriesKey], zones: dict[str, str], fresh: UserDays) -> set[str]:
+        """Take over what another process stored since; returns the accounts whose numbers may have changed."""
+        for key in keys:
+            self._add(key)
+        self._stored_series = len(self.keys)
+        self.zones.update(zones)
+        self.activity.advance(int(fresh.day.max(initial=self.activity.front)))
+        changed = self.activity.add(fresh.series, fresh.user, fresh.day)
+        series = set(changed.series.tolist()) | set(changed.older.series.tolist())
+        return {self.keys[number].account for number in series if self.keys[number].kind != "feature"}
 
     def user_days(self, columns: Columns, zone: str) -> UserDays:
         """What these events of known accounts are in another zone, with repeats; counts nothing."""
@@ -222,7 +241,24 @@ class Shard:
             first_day=self._first_days(fresh),
             unattributed=columns.unattributed,
             not_counted=columns.not_counted,
+            hours=self._hours(columns),
         )
+
+    def _hours(self, columns: Columns) -> dict[int, HourCounts]:
+        rows: dict[int, Counter[int]] = {}
+        at = 0
+        for hour, n in columns.received:
+            counts = rows.setdefault(hour, Counter())
+            accounts = columns.accounts[at : at + n]
+            counts.update(self.series[SeriesKey(account, "contact")] for account in accounts)
+            at += n
+        for hour, n in columns.nameless.items():
+            rows.setdefault(hour, Counter())[-1] += n
+        return {
+            hour: HourCounts(np.array(sorted(c), np.int32), np.array([c[k] for k in sorted(c)], np.int32))
+            for hour, c in rows.items()
+            if c
+        }
 
     def _people(self, series: I32, users: U64, names: dict[int, str]) -> set[tuple[str, int, str]]:
         """Users that the ring did not hold before: the database may not know what they are called."""

@@ -29,9 +29,11 @@ cursor = Table(
     Column("name", Text, primary_key=True),
     Column("stream_uuid", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
+    Column("stored_at", DateTime(timezone=True)),
 )
 
-#: One row a shard: position in USAGE (the compare-and-set row) and number of the last checkpoint.
+#: One row a shard: position in USAGE (the compare-and-set row) and number of the last checkpoint. Deltas up to
+#: checkpoint `folded` may be gone: whoever follows from before it reads the masks.
 shard = Table(
     "shard",
     metadata,
@@ -39,6 +41,24 @@ shard = Table(
     Column("stream_uuid", Text),
     Column("sequence", BigInteger, nullable=False, server_default=text("0")),
     Column("checkpoint", BigInteger, nullable=False, server_default=text("0")),
+    Column("stored_at", DateTime(timezone=True)),
+    Column("folded", BigInteger, nullable=False, server_default=text("0")),
+)
+
+#: Who is alive, by the database's own clock.
+replica = Table(
+    "replica",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+)
+
+#: Which replica reads which shard of USAGE; `lead` reads FACTS and sends. It saves work and guards nothing.
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text),
 )
 
 #: Series number within its shard <-> what it counts. `kind`: total, feature or contact.
@@ -75,6 +95,50 @@ activity_delta = Table(
     Column("series", LargeBinary, nullable=False),
     Column("user", LargeBinary, nullable=False),
     Column("day", LargeBinary, nullable=False),
+)
+
+#: Events of one checkpoint by the hour (since 1970) in which their batches were received: how many were stored, and how
+#: many were processed of each account (its contact series; -1 = of no account). Two little-endian i4 columns.
+ledger_delta = Table(
+    "ledger_delta",
+    metadata,
+    Column("shard", SmallInteger, primary_key=True),
+    Column("checkpoint", BigInteger, primary_key=True),
+    Column("hour", Integer, primary_key=True),
+    Column("stored", BigInteger, nullable=False),
+    Column("series", LargeBinary, nullable=False),
+    Column("events", LargeBinary, nullable=False),
+)
+
+#: The deltas of an hour added up.
+ledger_hour = Table(
+    "ledger_hour",
+    metadata,
+    Column("shard", SmallInteger, primary_key=True),
+    Column("hour", Integer, primary_key=True),
+    Column("stored", BigInteger, nullable=False),
+    Column("series", LargeBinary, nullable=False),
+    Column("events", LargeBinary, nullable=False),
+)
+
+#: Stored events that nobody can count, by the hour and the source that their batch names.
+ledger_refused = Table(
+    "ledger_refused",
+    metadata,
+    Column("hour", Integer, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("events", BigInteger, nullable=False),
+)
+
+#: Each ingestion process in each shard: its events that we read, and how many it knew to be stored and we never read.
+writer = Table(
+    "writer",
+    metadata,
+    Column("shard", SmallInteger, primary_key=True),
+    Column("writer", Text, primary_key=True),
+    Column("stored", BigInteger, nullable=False),
+    Column("missing", BigInteger, nullable=False),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
 )
 
 #: Per series and 64-day epoch: hashes and masks (u8 columns, sorted by hash). The old epochs are the archive.
@@ -157,6 +221,7 @@ dirty = Table(
     Column("marked", BigInteger, nullable=False, server_default=text("1")),
     Column("marked_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     Column("due_at", DateTime(timezone=True), nullable=False),
+    Column("shard", SmallInteger, nullable=False),
 )
 
 #: Every published value of every closed day: nothing is overwritten, a change is a new revision. Also the outbox.

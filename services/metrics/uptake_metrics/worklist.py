@@ -1,11 +1,13 @@
 """Which published days may be out of date, kept in PostgreSQL so that no crash forgets them. Computes no KPI."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from uptake.subjects import SHARDS, shard_of
 
 #: An import whose client has gone silent for so long is evaluated as far as it came.
 ABANDONED_AFTER = timedelta(minutes=15)
@@ -50,15 +52,17 @@ async def mark(
     rows = sorted(first_days.items())  # one order everywhere: two writers cannot lock each other out
     await connection.execute(
         text("""
-            INSERT INTO metrics.dirty AS d (subject, import_id, first_day, due_at)
-            SELECT subject, :import_id, day, :due_at
-            FROM unnest(CAST(:subject AS text[]), CAST(:day AS date[])) AS new(subject, day)
+            INSERT INTO metrics.dirty AS d (subject, shard, import_id, first_day, due_at)
+            SELECT subject, shard, :import_id, day, :due_at
+            FROM unnest(CAST(:subject AS text[]), CAST(:shard AS int[]), CAST(:day AS date[]))
+                 AS new(subject, shard, day)
             ON CONFLICT (subject, import_id) DO UPDATE
             SET first_day = LEAST(d.first_day, excluded.first_day), due_at = LEAST(d.due_at, excluded.due_at),
                 marked = d.marked + 1, marked_at = now()"""),
         {
             "import_id": import_id,
             "subject": [subject for subject, _ in rows],
+            "shard": [shard_of(subject.partition(":")[2]) for subject, _ in rows],
             "day": [day for _, day in rows],
             "due_at": due_at,
         },
@@ -75,14 +79,19 @@ _HELD = """
     WHERE (usage_sequence IS NULL OR usage_sequence > :counted) AND newest >= now() - CAST(:abandoned AS interval)"""
 
 
-async def due(connection: AsyncConnection, now: datetime, counted: int, limit: int) -> list[Work]:
-    """Work that no unfinished import holds, oldest first; `counted` = the sequence up to which USAGE is counted."""
+async def due(
+    connection: AsyncConnection, now: datetime, counted: int, limit: int, shards: Iterable[int] = range(SHARDS)
+) -> list[Work]:
+    """Work of these shards that no unfinished import holds, oldest first.
+
+    `counted` = the sequence up to which USAGE is counted. A trial is its opportunity's shard's, so that it is one's.
+    """
     rows = await connection.execute(
         text(f"""
             SELECT subject, import_id, first_day, marked FROM metrics.dirty
-            WHERE due_at <= :now AND subject NOT IN ({_HELD})
+            WHERE due_at <= :now AND shard = ANY(CAST(:shards AS int[])) AND subject NOT IN ({_HELD})
             ORDER BY marked_at LIMIT :limit"""),  # noqa: S608  # our own constant
-        {"now": now, "counted": counted, "abandoned": ABANDONED_AFTER, "limit": limit},
+        {"now": now, "counted": counted, "abandoned": ABANDONED_AFTER, "limit": limit, "shards": list(shards)},
     )
     return [Work(*row) for row in rows]
 

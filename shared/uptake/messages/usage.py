@@ -26,6 +26,10 @@ class UsageBatch(Message):
     source: Slug
     received_at: int = Field(description="microseconds since 1970, UTC")
     import_id: str | None = Field(default=None, description="the import job; null for live events")
+    writer: str | None = Field(default=None, description="the ingestion process that wrote the batch")
+    acknowledged: int | None = Field(
+        default=None, description="events of this writer and shard that the broker had stored when the batch left"
+    )
     accounts: list[str]
     users: list[str]
     features: list[str]
@@ -34,6 +38,9 @@ class UsageBatch(Message):
     actors: list[str] | None = None
     instances: list[str | None] | None = None
     properties: list[dict[str, float]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.accounts)
 
     @model_validator(mode="after")
     def _columns_are_even(self) -> Self:

@@ -1,0 +1,58 @@
+"""Shards divided among replicas, and the ledger of events."""
+
+import hashlib
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+STATEMENTS = """
+ALTER TABLE metrics.cursor ADD COLUMN stored_at timestamptz;
+ALTER TABLE metrics.shard ADD COLUMN stored_at timestamptz, ADD COLUMN folded bigint NOT NULL DEFAULT 0;
+UPDATE metrics.shard SET folded = checkpoint;
+CREATE TABLE metrics.replica (
+    id text PRIMARY KEY, seen_at timestamptz NOT NULL
+);
+CREATE TABLE metrics.lease (
+    name text PRIMARY KEY, holder text
+);
+INSERT INTO metrics.lease (name) SELECT 'usage.' || generate_series(0, 15);
+INSERT INTO metrics.lease (name) VALUES ('lead');
+CREATE TABLE metrics.ledger_delta (
+    shard smallint, checkpoint bigint, hour integer, stored bigint NOT NULL, series bytea NOT NULL,
+    events bytea NOT NULL, PRIMARY KEY (shard, checkpoint, hour)
+);
+CREATE TABLE metrics.ledger_hour (
+    shard smallint, hour integer, stored bigint NOT NULL, series bytea NOT NULL, events bytea NOT NULL,
+    PRIMARY KEY (shard, hour)
+);
+CREATE TABLE metrics.ledger_refused (
+    hour integer, source text, events bigint NOT NULL, PRIMARY KEY (hour, source)
+);
+CREATE TABLE metrics.writer (
+    shard smallint, writer text, stored bigint NOT NULL, missing bigint NOT NULL, seen_at timestamptz NOT NULL,
+    PRIMARY KEY (shard, writer)
+);
+ALTER TABLE metrics.dirty ADD COLUMN shard smallint
+"""
+
+
+def upgrade() -> None:
+    for statement in STATEMENTS.split(";\n"):
+        op.execute(statement)
+    _place_work()
+    op.execute("ALTER TABLE metrics.dirty ALTER COLUMN shard SET NOT NULL")
+
+
+def _place_work() -> None:
+    """Each subject belongs to the shard of its name, which SQL cannot compute."""
+    connection = op.get_bind()
+    subjects = connection.execute(sa.text("SELECT DISTINCT subject FROM metrics.dirty")).scalars().all()
+    for subject in subjects:
+        digest = hashlib.blake2b(subject.partition(":")[2].encode(), digest_size=8).digest()
+        connection.execute(
+            sa.text("UPDATE metrics.dirty SET shard = :shard WHERE subject = :subject"),
+            {"shard": int.from_bytes(digest, "little") % 16, "subject": subject},
+        )

@@ -1,0 +1,103 @@
+"""What is leased is read, by readers that end when the leases change; nobody moves a shard that it did not read."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from uptake import subjects
+from uptake_metrics.leases import LEAD
+from uptake_metrics.reading import Reading
+
+
+class Held:
+    """Leases that a test hands out."""
+
+    def __init__(self, *shards, leads=True):
+        self.give(*shards, leads=leads)
+
+    def give(self, *shards, leads=False):
+        self.shards, self.leads = frozenset(shards), leads
+        self.held = frozenset({f"usage.{n}" for n in shards} | ({LEAD} if leads else set()))
+
+
+@pytest.fixture
+def run(client):
+    @asynccontextmanager
+    async def run(metrics, leases):
+        reading = Reading(client, leases, metrics.register, metrics.counting, metrics._reject)
+        task = asyncio.create_task(reading.run())
+        try:
+            yield reading
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    return run
+
+
+@pytest.fixture
+def send(client, batches):
+    async def send(*events):
+        return [(await client.jetstream().publish(subject, data)).seq for subject, data in batches(events)][-1]
+
+    return send
+
+
+async def until(condition, expected=True):
+    async with asyncio.timeout(20):
+        while condition() != expected:  # noqa: ASYNC110  # a reader sets no event
+            await asyncio.sleep(0.02)
+
+
+def sequences(metrics):
+    return {number: position.cursor.sequence for number, position in metrics.counting.positions.items()}
+
+
+async def test_two_replicas_divide_the_work_and_each_knows_everything(metrics, metrics_of, event, send, run):
+    other, names = metrics_of(), [f"n{n}" for n in range(40)]
+    even, odd = Held(*range(0, 16, 2)), Held(*range(1, 16, 2), leads=False)
+    async with run(metrics, even), run(other, odd):
+        last = await send(*(event(name, "ann", "2026-08-25") for name in names))
+        await until(lambda: {sequences(metrics)[n] for n in even.shards} == {last})
+        await until(lambda: {sequences(other)[n] for n in odd.shards} == {last})
+    for process in (metrics, other):
+        await process.load()
+        assert set(process.counting.accounts()) == set(names)
+        assert process.counting.position.sequence == last
+
+
+async def test_a_shard_that_comes_later_is_read_from_where_it_stood(metrics, event, send, run):
+    accounts = {subjects.shard_of(name): name for name in map("n{}".format, range(400))}
+    leases = Held(3)
+    async with run(metrics, leases) as reading:
+        first = await send(event(accounts[5], "ann", "2026-08-25"), event(accounts[3], "ann", "2026-08-25"))
+        await until(lambda: sequences(metrics)[3] == first)
+        assert sequences(metrics)[5] == 0
+        leases.give(3, 5)
+        await until(lambda: sequences(metrics)[5] == first)
+        assert set(metrics.counting.accounts()) == {accounts[3], accounts[5]}
+        await until(lambda: reading.current_to is not None)
+        leases.give()
+        await until(lambda: reading.shards, frozenset())
+        assert reading.current_to is None
+        second = await send(event(accounts[3], "bob", "2026-08-25"))
+        await asyncio.sleep(0.3)
+        assert sequences(metrics)[3] == first
+        leases.give(3, leads=True)
+        await until(lambda: sequences(metrics)[3] == second)
+
+
+async def test_only_the_leader_reads_facts_and_the_others_follow(metrics, metrics_of, client, fact, run):
+    other = metrics_of()
+    async with run(metrics, Held(0)) as leading, run(other, Held(1, leads=False)) as following:
+        one = fact("account.updated", account="acme", owner="kim")
+        await client.jetstream().publish(
+            subjects.fact("account.updated", "crm", one.event.id), one.model_dump_json(exclude_unset=True).encode()
+        )
+        await until(lambda: metrics.register.account("acme").owner, "kim")
+        assert (leading.problem_of_facts(), following.problem_of_facts()) == (None, None)
+        assert other.register.account("acme").owner is None
+        await other.load()
+        assert other.register.account("acme").owner == "kim"
+        assert set(leading.lag()) == {subjects.FACTS, subjects.USAGE}
