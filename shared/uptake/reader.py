@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import nats.errors
 import structlog
@@ -45,7 +46,8 @@ class Reader:
         subjects: Callable[[], Sequence[str]] | Sequence[str],
         *,
         position: Callable[[], Awaitable[Cursor]],
-        apply: Callable[[Sequence[Entry], Cursor, Cursor], Awaitable[None]],
+        apply: Callable[[Any, Cursor, Cursor], Awaitable[None]],
+        prepare: Callable[[Sequence[Entry]], Any] = list,
         refuse: Callable[[Entry, Exception], Awaitable[None]],
         max_messages: int = 256,
         max_wait_s: float = 0.05,
@@ -54,7 +56,8 @@ class Reader:
         """`subjects` may be a question, asked between fetches: when the answer is another one, the reader starts
         again from the row; while it is empty, there is nothing to do. `position` reads the row.
         `apply(entries, expected, new)` writes state and row in one transaction and raises Fenced when the row is not
-        at `expected`; `entries` is empty when a refused entry is stepped over, or what the filter leaves out. `refuse`
+        at `expected`; `entries` is empty when a refused entry is stepped over, or what the filter leaves out, and else
+        what `prepare` has made of them: work that needs no state, done while the batch before is written. `refuse`
         puts away the one entry whose data the database or its message class will never take; it may see it twice.
         `may_be_trimmed`: the stream keeps only the newest of each subject, and the reader can do without what left it
         unread: that is lost, with one warning at each start. `subjects` are then all that the stream holds.
@@ -62,9 +65,10 @@ class Reader:
         self._js = client.jetstream()
         self._stream = stream
         self._subjects = subjects if callable(subjects) else lambda: subjects
-        self._position, self._apply, self._refuse = position, apply, refuse
+        self._position, self._prepare, self._apply, self._refuse = position, prepare, apply, refuse
         self._max_messages, self._max_wait_s, self._may_be_trimmed = max_messages, max_wait_s, may_be_trimmed
         self._failures = 0
+        self._in_hand = 0  # entries that were fetched and have not taken effect yet
         self.ready = False
         self.reason: str | None = f"{stream}: has not started reading"
         self.lag = 0
@@ -113,22 +117,42 @@ class Reader:
             self.lag = consumer.pending
             if self._failures == 0:  # else ready is what has worked again, not what is tried again
                 self.ready, self.reason = True, None
-            while not is_cancelled() and self._wanted() == subjects:
-                cursor = await self._read_on(consumer, cursor, uuid)
+            await self._read_on(consumer, cursor, uuid, subjects)
         finally:
             await consumer.drop()
         self.current_to = None  # what the other subjects hold is not known yet
 
-    async def _read_on(self, consumer: Consumer, cursor: Cursor, uuid: str) -> Cursor:
-        entries = await consumer.fetch(self._max_messages, self._max_wait_s)
-        self.lag = consumer.pending + len(entries)
-        if entries:
-            cursor = await self._take(entries, cursor, uuid)
-            self.current_to = entries[-1].stored_at
-        elif consumer.quiet_since:
-            cursor = await self._step_forward(consumer, cursor, uuid)
-            self.current_to = consumer.quiet_since
-        self.lag = consumer.pending
+    async def _read_on(self, consumer: Consumer, cursor: Cursor, uuid: str, subjects: list[str]) -> None:
+        """Two batches are in hand at most: while one is being written, the next is fetched and prepared."""
+        writing: asyncio.Task[Cursor] | None = None
+        self._in_hand = 0
+        try:
+            while not is_cancelled() and self._wanted() == subjects:
+                entries = await consumer.fetch(self._max_messages, self._max_wait_s)
+                self._in_hand += len(entries)
+                prepared = self._prepare(entries)
+                if writing:
+                    cursor = await writing
+                    writing = None
+                if entries:
+                    writing = asyncio.create_task(self._write(entries, prepared, cursor, uuid, consumer))
+                elif consumer.quiet_since:
+                    cursor = await self._step_forward(consumer, cursor, uuid)
+                    self.current_to = consumer.quiet_since
+                    self._is_well()
+                self.lag = consumer.pending + self._in_hand
+        finally:
+            if writing:
+                writing.cancel()
+                await asyncio.gather(writing, return_exceptions=True)
+
+    async def _write(
+        self, entries: Sequence[Entry], prepared: Any, cursor: Cursor, uuid: str, consumer: Consumer
+    ) -> Cursor:
+        cursor = await self._take(entries, prepared, cursor, uuid)
+        self.current_to = entries[-1].stored_at
+        self._in_hand -= len(entries)
+        self.lag = consumer.pending + self._in_hand
         self._is_well()
         return cursor
 
@@ -146,17 +170,17 @@ class Reader:
 
     async def _step_forward(self, consumer: Consumer, cursor: Cursor, uuid: str) -> Cursor:
         """Over what the filter leaves out, as far as it is certain that nothing else is there."""
-        if True:
+        if consumer.quiet_at <= cursor.sequence:
             return cursor
         new = Cursor(uuid, consumer.quiet_at, await consumer.stored_at(consumer.quiet_at))
-        await self._apply([], cursor, new)
+        await self._apply(self._prepare([]), cursor, new)
         return new
 
-    async def _take(self, entries: Sequence[Entry], cursor: Cursor, uuid: str) -> Cursor:
+    async def _take(self, entries: Sequence[Entry], prepared: Any, cursor: Cursor, uuid: str) -> Cursor:
         """One transaction; on a data error by halves, down to the one entry that is refused and stepped over."""
         new = Cursor(uuid, entries[-1].sequence, entries[-1].stored_at)
         try:
-            await self._apply(entries, cursor, new)
+            await self._apply(prepared, cursor, new)
             return new
         except Exception as error:
             if not (is_data_error(error) or isinstance(error, ValidationError)):
@@ -167,13 +191,14 @@ class Reader:
             if len(entries) == 1:
                 return await self._step_over(entries[0], cursor, new, error)
         middle = len(entries) // 2
-        cursor = await self._take(entries[:middle], cursor, uuid)
-        return await self._take(entries[middle:], cursor, uuid)
+        for half in (entries[:middle], entries[middle:]):
+            cursor = await self._take(half, self._prepare(half), cursor, uuid)
+        return cursor
 
     async def _step_over(self, entry: Entry, cursor: Cursor, new: Cursor, error: Exception) -> Cursor:
         _log.warning("entry refused", stream=self._stream, sequence=entry.sequence, error=type(error).__name__)
         await self._refuse(entry, error)
-        await self._apply([], cursor, new)
+        await self._apply(self._prepare([]), cursor, new)
         return new
 
 

@@ -140,7 +140,7 @@ class Metrics:
     async def take(self, batches: Sequence[tuple[str, bytes]]) -> None:
         at = await self.counting.load()
         entries = [Entry(at.sequence + n, *batch, self.clock()) for n, batch in enumerate(batches, 1)]
-        await self.counting.apply(entries, at, Cursor(STREAM, at.sequence + len(entries)))
+        await self.counting.apply(Counting.prepare(entries), at, Cursor(STREAM, at.sequence + len(entries)))
 
     async def learn(self, *facts: Fact) -> None:
         """Facts arrive, all in one transaction."""
@@ -264,7 +264,13 @@ def reading(client: Client) -> Callable[..., AbstractAsyncContextManager[None]]:
     async def reading(metrics: Metrics) -> AsyncIterator[None]:
         counting = metrics.counting
         reader = Reader(
-            client, subjects.USAGE, ["usage.v1.*"], position=counting.load, apply=counting.apply, refuse=metrics._reject
+            client,
+            subjects.USAGE,
+            ["usage.v1.*"],
+            position=counting.load,
+            prepare=counting.prepare,
+            apply=counting.apply,
+            refuse=metrics._reject,
         )
         task = asyncio.create_task(reader.run())
         try:
@@ -306,6 +312,6 @@ def feed(clock: Clock) -> Callable[..., object]:
     async def feed(counting: Counting, entries: list[tuple[str, bytes]]) -> None:
         at = await counting.load()
         numbered = [Entry(at.sequence + n, subject, data, clock()) for n, (subject, data) in enumerate(entries, 1)]
-        await counting.apply(numbered, at, Cursor("stream", numbered[-1].sequence))
+        await counting.apply(Counting.prepare(numbered), at, Cursor("stream", numbered[-1].sequence))
 
     return feed

@@ -53,16 +53,17 @@ async def test_a_new_day_begins_by_each_accounts_own_clock(metrics, event, fact,
 
 async def test_after_a_failure_half_way_the_rest_is_done_the_next_time(metrics, event, monkeypatch):
     await metrics.count(*(event(f"n{n}", "ann", "2026-08-25") for n in range(9)))
-    line, calls = metrics.board.line, []
+    on, calls = metrics.tally.on, []
 
-    async def fail_once(name, day):
-        calls.append(name)
-        if len(calls) == 4:
+    async def fail_once(accounts):
+        calls.append(accounts)
+        if len(calls) == 2:
             raise ConnectionResetError("the database went away")
-        return await line(name, day)
+        return await on(accounts)
 
     with monkeypatch.context() as patch:
-        patch.setattr(metrics.board, "line", fail_once)
+        patch.setattr("uptake_metrics.board._AT_A_TIME", 3)
+        patch.setattr(metrics.tally, "on", fail_once)
         with pytest.raises(ConnectionResetError):
             await metrics.board.refresh()
     assert len(metrics.board.lines) == 3

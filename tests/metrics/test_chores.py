@@ -3,7 +3,7 @@
 import pytest
 
 from uptake.reader import Fenced
-from uptake_metrics.chores import PATIENCE_S, Chores
+from uptake_metrics.chores import PATIENCE_S, PUT_OFF_S, Chores, unhurried
 
 
 class Ticking:
@@ -61,3 +61,22 @@ async def test_being_fenced_off_is_no_failure(monotonic):
 async def test_nothing_is_done_before_the_numbers_are_loaded(monotonic):
     chores = Chores(lambda: False, monotonic)
     assert await chores.once(sweep, 1) == 1
+
+
+async def test_what_can_wait_is_put_off_while_busy_and_not_for_ever(monotonic):
+    done, busy = [], True
+
+    async def tidy():
+        done.append(monotonic.now)
+
+    patient = unhurried(tidy, lambda: busy, monotonic)
+    assert patient.__name__ == "tidy"
+    await patient()
+    assert done == []
+    monotonic.now += PUT_OFF_S
+    await patient()
+    await patient()
+    assert len(done) == 1
+    busy = False
+    await patient()
+    assert len(done) == 2

@@ -13,6 +13,7 @@ from uptake import subjects
 from uptake.messages.usage import UsageBatch
 from uptake.reader import Cursor, Entry, Fenced
 from uptake_metrics import activity_store, ledger, mask_store, worklist, zones
+from uptake_metrics.counting import Counting
 from uptake_metrics.shard import MAX_FEATURES
 
 ACCOUNTS = ["acme", "bolt", "coda", "dune", "echo"]
@@ -125,7 +126,7 @@ async def test_a_second_process_is_fenced_and_then_agrees(metrics, metrics_of, e
         1, subjects.usage(subjects.shard_of("acme")), data_of(event("acme", "bob", "2026-08-25")), other.clock()
     )
     with pytest.raises(Fenced):
-        await other.counting.apply([late], at, Cursor("stream", 1))
+        await other.counting.apply(Counting.prepare([late]), at, Cursor("stream", 1))
     assert in_memory(other.counting) == before
     assert (await other.counting.load()).sequence == 1
     assert in_memory(other.counting) == in_memory(metrics.counting)
@@ -192,7 +193,7 @@ async def test_a_commit_whose_answer_was_lost_is_found_by_load(metrics, event, d
     with monkeypatch.context() as patch:
         patch.setattr(activity_store, "save", save_and_commit)
         with pytest.raises(ConnectionResetError):
-            await metrics.counting.apply([entry], at, Cursor("stream", 1))
+            await metrics.counting.apply(Counting.prepare([entry]), at, Cursor("stream", 1))
     assert list(metrics.counting.accounts()) == []
     assert (await metrics.counting.load()).sequence == 1
     assert await metrics.counted("acme", LAST, LAST) == [(1, 1, 1)]
@@ -223,7 +224,7 @@ async def test_a_shard_skips_what_it_has_counted_and_another_takes_it(metrics, e
         Entry(8, subjects.usage(one), b"{ was refused before", metrics.clock()),
         Entry(9, subjects.usage(one), data_of(event("acme", "ann", "2026-08-25")), metrics.clock()),
     ]
-    await metrics.counting.apply(entries, at, Cursor("stream", 9))
+    await metrics.counting.apply(Counting.prepare(entries), at, Cursor("stream", 9))
     assert await metrics.counted("acme", LAST, LAST) == await metrics.counted("bolt", LAST, LAST) == [(1, 1, 1)]
     assert metrics.rejected == []
     assert {position.cursor for position in metrics.counting.positions.values()} == {Cursor("stream", 9)}
@@ -287,7 +288,7 @@ async def test_two_processes_that_divide_the_shards_count_everything_once(metric
     for process, shards in parts.items():
         mine = [entry for entry in entries if int(entry.subject.rpartition(".")[2]) in shards]
         at = await process.counting.load(shards)
-        await process.counting.apply(mine, at, Cursor("stream", len(entries)), shards)
+        await process.counting.apply(Counting.prepare(mine), at, Cursor("stream", len(entries)), shards)
     await metrics.load()
     await other.load()
     assert in_memory(metrics.counting) == in_memory(other.counting)

@@ -11,6 +11,7 @@ from uptake import subjects
 from uptake.clock import utc_now
 from uptake.reader import Cursor, Entry, Fenced
 from uptake_metrics import worklist
+from uptake_metrics.counting import Counting
 from uptake_metrics.rezoning import Rezoning
 
 ZONES = ["Europe/Berlin", "America/St_Johns", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Australia/Lord_Howe"]
@@ -198,7 +199,7 @@ async def test_two_processes_agree_on_the_zone(
     at = other.counting.position
     entry = Entry(at.sequence + 1, subject, data, other.clock())
     with pytest.raises(Fenced):
-        await other.counting.apply([entry], at, Cursor(at.stream_uuid, at.sequence + 1))
+        await other.counting.apply(Counting.prepare([entry]), at, Cursor(at.stream_uuid, at.sequence + 1))
     assert await rezoning_of(other).run_once() == 0
     assert len(await changes(metrics)) == 1
     for process in (metrics, other):

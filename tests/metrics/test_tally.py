@@ -67,6 +67,18 @@ async def test_a_day_from_memory_is_the_day_from_the_database(counted):
     assert asked >= 35
 
 
+async def test_many_accounts_at_once_are_told_as_each_alone(metrics, event):
+    rng, names = random.Random(5), [f"n{n}" for n in range(60)]
+    for name in names[:-5]:  # the last ones never sent anything
+        days = [rng.choice([TODAY, day_before(TODAY, 40), day_before(TODAY, 200), OLD]) for _ in range(4)]
+        await metrics.count(*(event(name, f"u{rng.randrange(3)}", day.isoformat()) for day in days))
+    await metrics.count(event("n0", "bot", day_before(OLD, 9).isoformat(), actor="system"))
+    await metrics.counting.compact(everything=True)
+    for day in (TODAY, day_before(TODAY, 35), day_before(TODAY, 150), OLD, day_before(OLD, 1), day_before(OLD, 400)):
+        together = await metrics.tally.on(dict.fromkeys(names, day))
+        assert together == {name: (await metrics.tally.days(name, day, day))[0] for name in names}, day
+
+
 async def test_a_span_is_its_days_whether_it_lies_in_the_ring_or_not(counted):
     for first, last in [(day_before(TODAY, 10), TODAY), (day_before(TODAY, 90), TODAY), (day_before(OLD, 50), OLD)]:
         span = await counted.tally.days("acme", first, last)

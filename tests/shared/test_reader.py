@@ -251,7 +251,9 @@ async def test_other_subjects_are_read_from_the_row_on(client: Client, ledger: L
     assert await ledger.seen() == ["a1", "a2", "b1", "a3"]
 
 
-async def test_while_one_batch_is_written_the_next_one_arrives_and_no_more(client: Client, ledger: Ledger) -> None:
+async def test_while_one_batch_is_written_one_is_prepared_and_one_arrives_and_no_more(
+    client: Client, ledger: Ledger
+) -> None:
     may_go_on = asyncio.Event()
 
     async def hold() -> None:
@@ -261,16 +263,17 @@ async def test_while_one_batch_is_written_the_next_one_arrives_and_no_more(clien
         [consumer] = await client.jetstream().consumers_info(STREAM)
         return consumer.delivered.consumer_seq if consumer.delivered else 0
 
-    async def a_second_batch() -> bool:
-        return await sent() == 16
+    async def a_third_batch() -> bool:
+        return await sent() == 24
 
     ledger.before_commit = hold
     await publish(client, numbers(0, 50))
     async with reading(client, ledger, max_messages=8) as reader:
         await until_ready(reader)
-        await until(a_second_batch)
+        await until(a_third_batch)
         await asyncio.sleep(0.3)
-        assert await sent() == 16
+        assert await sent() == 24
+        assert reader.lag == 50
         may_go_on.set()
         await until_seen(ledger, 50)
     assert await ledger.seen() == numbers(0, 50)

@@ -26,7 +26,7 @@ from uptake.settings import DatabaseSettings, Port, ServiceSettings
 from uptake.start import start
 from uptake_metrics import http, ledger, meters
 from uptake_metrics.board import Board
-from uptake_metrics.chores import Chore, Chores
+from uptake_metrics.chores import Chore, Chores, unhurried
 from uptake_metrics.counting import Counting
 from uptake_metrics.exporter import Exporter
 from uptake_metrics.leases import RENEW_EVERY_S, Leases
@@ -120,12 +120,12 @@ class _Service:
         return bool(self.counting.positions and self.register.position)
 
     def _chores(self, js: JetStreamContext, reading: Reading) -> list[tuple[float, Chore]]:
-        """What is done besides reading, and how many seconds apart."""
+        """What is done besides reading, and how many seconds apart; what can wait does while there is a backlog."""
 
-        def shards() -> frozenset[int]:
-            return reading.shards
+        def patiently(do: Chore) -> Chore:
+            return unhurried(do, lambda: reading.is_behind)
 
-        rezoning = Rezoning(self.engine, js, self.counting, self.register, utc_now, shards)
+        rezoning = Rezoning(self.engine, js, self.counting, self.register, utc_now, lambda: reading.shards)
         publisher = Publisher(
             self.engine,
             self.counting,
@@ -134,13 +134,23 @@ class _Service:
             self.settings.vendor_zone,
             utc_now,
             current_to=lambda: reading.current_to,
-            shards=shards,
+            shards=lambda: reading.shards,
         )
 
         async def send() -> None:
             while self.leases.leads and await publisher.send(js):
                 pass
 
+        return [
+            (0.5, patiently(self.board.refresh)),
+            (0.5, rezoning.run_once),
+            (0.5, patiently(publisher.evaluate)),
+            (0.5, send),
+            (10, patiently(publisher.close_days)),
+            *self._housekeeping(reading),
+        ]
+
+    def _housekeeping(self, reading: Reading) -> list[tuple[float, Chore]]:
         async def gauges() -> None:
             for stream, messages in reading.lag().items():
                 meters.LAG.labels(stream).set(messages)
@@ -149,7 +159,7 @@ class _Service:
 
         async def keep_house() -> None:
             await self.counting.turn()
-            await self.counting.compact(shards())
+            await self.counting.compact(reading.shards)
             meters.STATE_BYTES.set(sum(shard.activity.nbytes for shard in self.counting.shards.values()))
 
         async def books() -> None:
@@ -160,16 +170,7 @@ class _Service:
                 meters.BOOKS.labels(tally).set(getattr(totals, tally))
             meters.BALANCED.set(totals.balanced)
 
-        return [
-            (0.2, self.board.refresh),
-            (0.5, rezoning.run_once),
-            (0.5, publisher.evaluate),
-            (0.5, send),
-            (1, gauges),
-            (10, publisher.close_days),
-            (10, keep_house),
-            (30, books),
-        ]
+        return [(1, gauges), (10, keep_house), (30, books)]
 
 
 def _replica(settings: Settings) -> str:

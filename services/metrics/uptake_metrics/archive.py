@@ -117,6 +117,18 @@ def _united(series: I32, epoch: I32, user: U64, mask: U64) -> Masks:
     return Masks(series[heads], epoch[heads], user[heads], united)
 
 
+def newest_days(masks: Masks) -> dict[int, int]:
+    """The last day of each series that has any."""
+    rows = np.flatnonzero(np.append(masks.series[1:] != masks.series[:-1], [True] * bool(len(masks))))
+    epochs = masks.epoch[rows]
+    newest: dict[int, int] = {}
+    for series, epoch, row in zip(masks.series[rows].tolist(), epochs.tolist(), rows.tolist(), strict=True):
+        first = int(np.searchsorted(masks.series, series))
+        of_epoch = first + int(np.searchsorted(masks.epoch[first : row + 1], epoch))
+        newest[series] = epoch * EPOCH_DAYS + int(np.bitwise_or.reduce(masks.mask[of_epoch : row + 1])).bit_length() - 1
+    return newest
+
+
 def newest_day(masks: Masks) -> int:
     """The last day that anybody was active on; 0 when there is none."""
     if not len(masks):

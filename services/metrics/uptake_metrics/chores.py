@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Coroutine
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import structlog
@@ -13,9 +13,26 @@ from uptake.reader import Fenced
 #: A chore that has failed for so long is told to whoever asks for readiness.
 PATIENCE_S = 15.0
 
+#: The longest that a chore which can wait is put off.
+PUT_OFF_S = 20.0
+
 Chore = Callable[[], Coroutine[Any, Any, Any]]
 
 _log = structlog.get_logger()
+
+
+def unhurried(do: Chore, is_busy: Callable[[], bool], monotonic: Callable[[], float] = time.monotonic) -> Chore:
+    """The same chore, put off while the process is busy with what cannot wait, though not for ever."""
+    last = monotonic()
+
+    @wraps(do)
+    async def sometimes() -> None:
+        nonlocal last
+        if not is_busy() or monotonic() - last >= PUT_OFF_S:
+            await do()
+            last = monotonic()
+
+    return sometimes
 
 
 class Chores:

@@ -30,6 +30,7 @@ ALL_SHARDS = range(subjects.SHARDS)
 _SHARD = {subjects.usage(number): number for number in ALL_SHARDS}
 
 Reject = Callable[[Entry, Exception], Awaitable[None]]
+Prepared = list[tuple[Entry, Batch | ValueError]]
 Batches = dict[int, list[Batch]]  # by shard
 
 
@@ -115,12 +116,18 @@ class Counting:
         shard.restore(keys, zones, stored)
         return shard
 
+    @staticmethod
+    def prepare(entries: Sequence[Entry]) -> Prepared:
+        """Most of the work, and none of it needs a shard: it is done while the checkpoint before is committed."""
+        decoded = decode_all([(entry.data, entry.stored_at) for entry in entries])
+        return list(zip(entries, decoded, strict=True))
+
     async def apply(
-        self, entries: Sequence[Entry], _expected: Cursor, new: Cursor, shards: Collection[int] = ALL_SHARDS
+        self, prepared: Prepared, _expected: Cursor, new: Cursor, shards: Collection[int] = ALL_SHARDS
     ) -> None:
         """One transaction: everything these messages change, and the positions of the shards that were read."""
         async with self.lock:
-            batches, taken = await self._decoded(entries)
+            batches, taken = await self._sorted(prepared)
             changes: list[Change] = []
             try:
                 with meters.COMMIT_SECONDS.time():
@@ -139,14 +146,14 @@ class Counting:
                 raise
             self._settle(changes, positions, taken)
 
-    async def _decoded(self, entries: Sequence[Entry]) -> tuple[Batches, Taken]:
+    async def _sorted(self, prepared: Prepared) -> tuple[Batches, Taken]:
         """The batches to count, by shard; what nobody can count is put away."""
-        # Not to be counted: what another shard lagged behind for, this one has counted.
-        new = [entry for entry in entries if entry.sequence > self._counted(entry.subject)]
         batches: Batches = defaultdict(list)
         taken = Taken()
-        for entry, batch in zip(new, decode_all([(entry.data, entry.stored_at) for entry in new]), strict=True):
+        for entry, batch in prepared:
             number = _SHARD.get(entry.subject)
+            if number is not None and entry.sequence <= self.positions[number].cursor.sequence:
+                continue  # another shard lagged behind: this one has counted it
             if isinstance(batch, Exception) or number is None:
                 taken.refuse(number, entry.data, entry.stored_at)
                 await self._reject(entry, batch if isinstance(batch, Exception) else KeyError(entry.subject))
@@ -154,10 +161,6 @@ class Counting:
                 batches[number].append(batch)
                 taken.add(number, batch)
         return batches, taken
-
-    def _counted(self, subject: str) -> int:
-        number = _SHARD.get(subject)
-        return -1 if number is None else self.positions[number].cursor.sequence
 
     async def _mark(
         self, connection: AsyncConnection, changes: Sequence[Change], batches: Mapping[int, Sequence[Batch]]

@@ -29,7 +29,7 @@ from uptake_metrics.zones import DAY, closes_at, last_closed_day, local_day
 #: Closed days of an account that are published from the start, and that late live events can still change.
 PUBLISHED_DAYS = 35
 _EVERY_SHARD = frozenset(range(subjects.SHARDS))
-_AT_A_TIME = 50  # subjects per transaction: bounds how long counting waits
+_AT_A_TIME = 10  # subjects per transaction: bounds how long counting waits
 
 
 class Publisher:

@@ -18,8 +18,10 @@ from uptake_metrics.leases import Leases
 from uptake_metrics.register import Register
 
 _LOOK_EVERY_S = 0.1
-#: 100 to 500 events each: some tens of milliseconds of decoding between two turns of the loop.
-_AT_ONCE = 128
+#: A checkpoint when there is a backlog: more would hold up the event loop, less would spend its time on commits.
+_AT_ONCE = 256
+#: So many messages to read are a backlog, and not what happens to be on its way.
+_BACKLOG = 2 * _AT_ONCE
 
 Refuse = Callable[[Entry, Exception], Awaitable[None]]
 
@@ -39,6 +41,11 @@ class Reading:
     def current_to(self) -> datetime | None:
         """Whatever USAGE took up to this instant for the shards that are read is counted; null while unknown."""
         return self._usage.current_to if self._usage else None
+
+    @property
+    def is_behind(self) -> bool:
+        """There is a backlog: what can wait should."""
+        return self._usage is not None and self._usage.lag > _BACKLOG
 
     def lag(self) -> dict[str, int]:
         """Messages of each stream that are ours to read and not yet counted."""
@@ -106,6 +113,7 @@ class Reading:
             subjects.USAGE,
             [subjects.usage(number) for number in sorted(shards)],
             position=partial(counting.load, shards),
+            prepare=counting.prepare,
             apply=partial(counting.apply, shards=shards),
             refuse=self._refuse,
             max_messages=_AT_ONCE,
