@@ -92,6 +92,10 @@ def _recount(events: Iterable[Event], day: date, zone: str = "UTC") -> tuple[int
     )
 
 
+def _subject(fact: Fact) -> str:
+    return subjects.fact(fact.event.type, fact.source, fact.event.id)
+
+
 class Facts:
     """Builds business facts with ids of their own, each received a second after the last."""
 
@@ -146,7 +150,7 @@ class Metrics:
         """Facts arrive, all in one transaction."""
         at = await self.register.load()
         entries = [
-            Entry(at.sequence + n, "fact.v1.x.y", fact.model_dump_json(exclude_unset=True).encode(), self.clock())
+            Entry(at.sequence + n, _subject(fact), fact.model_dump_json(exclude_unset=True).encode(), self.clock())
             for n, fact in enumerate(facts, 1)
         ]
         await self.register.apply(entries, at, Cursor(STREAM, at.sequence + len(entries)))

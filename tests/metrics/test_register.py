@@ -75,6 +75,20 @@ async def test_a_second_process_is_fenced_and_then_agrees(metrics, metrics_of, f
     assert known(other) == known(metrics)
 
 
+async def test_a_stream_that_was_made_again_may_number_its_facts_anew(metrics, metrics_of, facts, fact):
+    """An operator moves the position to its beginning: what it still holds comes again, what is new has old numbers."""
+    await metrics.learn(*facts)
+    async with metrics.engine.begin() as connection:
+        await connection.execute(text("DELETE FROM metrics.cursor"))
+    again = metrics_of()
+    await again.learn(fact("account.updated", "2026-07-01T00:00:00Z", account="acme", owner="lee"), *facts[3:])
+    assert again.register.account("acme").owner == "lee"
+    restarted = metrics_of()
+    await restarted.load()
+    assert known(restarted) == known(again)
+    assert await metrics.rows("SELECT count(*) FROM metrics.fact") == [(len(facts) + 1,)]
+
+
 async def test_a_failed_transaction_leaves_nothing_behind(metrics, facts, monkeypatch):
     await metrics.learn(*facts[:2])
     before = metrics.register.account("acme")

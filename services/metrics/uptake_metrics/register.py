@@ -22,6 +22,7 @@ from uptake_metrics.trials import TrialClock
 
 Reject = Callable[[Entry, Exception], Awaitable[None]]
 Numbered = tuple[int, Fact]  # a fact and its sequence in FACTS
+Arrived = tuple[Entry, Fact]
 
 
 class Register:
@@ -68,11 +69,12 @@ class Register:
 
     async def apply(self, entries: Sequence[Entry], expected: Cursor, new: Cursor) -> None:
         """One transaction: the facts, what they put on the worklist, and the position."""
-        facts = [fact for entry in entries if (fact := await self._decoded(entry))]
+        arrived = [one for entry in entries if (one := await self._decoded(entry))]
+        facts = [(entry.sequence, fact) for entry, fact in arrived]
         async with self.lock:
             async with self._engine.begin() as connection:
                 await cursor.advance(connection, tables.SCHEMA, "FACTS", expected, new)
-                await _save(connection, facts)
+                await _save(connection, arrived)
                 await _save_imports(connection, [fact for _, fact in facts])
                 changed = await _facts(connection, _accounts(facts), _opportunities(facts))
                 await worklist.mark(connection, dict.fromkeys(self._subjects(changed), worklist.EVER))
@@ -81,9 +83,9 @@ class Register:
             self.position = new
             meters.FACTS.inc(len(facts))
 
-    async def _decoded(self, entry: Entry) -> Numbered | None:
+    async def _decoded(self, entry: Entry) -> Arrived | None:
         try:
-            return entry.sequence, Fact.model_validate_json(entry.data)
+            return entry, Fact.model_validate_json(entry.data)
         except ValidationError as error:
             await self._reject(entry, error)
             return None
@@ -138,21 +140,25 @@ def _opportunities(facts: Iterable[Numbered]) -> list[str]:
     return sorted({opportunity for _, fact in facts for _, opportunity in [_about(fact)] if opportunity})
 
 
-async def _save(connection: AsyncConnection, facts: Sequence[Numbered]) -> None:
-    if facts:
+async def _save(connection: AsyncConnection, facts: Sequence[Arrived]) -> None:
+    """Each once, whatever its number: a stream that is read again from its start brings them again."""
+    rows = list({entry.subject: (entry, fact) for entry, fact in facts}.values())
+    if rows:
         await connection.execute(
             text("""
-                INSERT INTO metrics.fact (sequence, type, account, opportunity, body)
-                SELECT sequence, type, account, opportunity, CAST(body AS jsonb)
-                FROM unnest(CAST(:sequence AS bigint[]), CAST(:type AS text[]), CAST(:account AS text[]),
-                            CAST(:opportunity AS text[]), CAST(:body AS text[]))
-                     AS new(sequence, type, account, opportunity, body)"""),
+                INSERT INTO metrics.fact (subject, sequence, type, account, opportunity, body)
+                SELECT subject, sequence, type, account, opportunity, CAST(body AS jsonb)
+                FROM unnest(CAST(:subject AS text[]), CAST(:sequence AS bigint[]), CAST(:type AS text[]),
+                            CAST(:account AS text[]), CAST(:opportunity AS text[]), CAST(:body AS text[]))
+                     AS new(subject, sequence, type, account, opportunity, body)
+                ON CONFLICT (subject) DO UPDATE SET sequence = excluded.sequence"""),
             {
-                "sequence": [sequence for sequence, _ in facts],
-                "type": [fact.event.type for _, fact in facts],
-                "account": [_about(fact)[0] for _, fact in facts],
-                "opportunity": [_about(fact)[1] for _, fact in facts],
-                "body": [fact.model_dump_json(exclude_unset=True) for _, fact in facts],
+                "subject": [entry.subject for entry, _ in rows],
+                "sequence": [entry.sequence for entry, _ in rows],
+                "type": [fact.event.type for _, fact in rows],
+                "account": [_about(fact)[0] for _, fact in rows],
+                "opportunity": [_about(fact)[1] for _, fact in rows],
+                "body": [fact.model_dump_json(exclude_unset=True) for _, fact in rows],
             },
         )
 

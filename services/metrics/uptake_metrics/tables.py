@@ -185,15 +185,18 @@ unattributed_usage = Table(
     Column("occurred_at", DateTime(timezone=True), primary_key=True),
 )
 
-#: Every fact as it stands in FACTS; accounts and trials are folds over these rows.
+#: Every fact as it stands in FACTS; accounts and trials are folds over these rows. Known by its subject: a stream that
+#: was made again gives its numbers to others.
 fact = Table(
     "fact",
     metadata,
-    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("subject", Text, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
     Column("type", Text, nullable=False),
     Column("account", Text),
     Column("opportunity", Text),
     Column("body", JSONB, nullable=False),
+    Index("fact_by_sequence", "sequence"),
     Index("fact_by_account", "account"),
     Index("fact_by_opportunity", "opportunity"),
 )

@@ -1,4 +1,4 @@
-"""Shards divided among replicas, and the ledger of events."""
+"""Shards divided among replicas, the ledger of events, facts told apart by their subject."""
 
 import hashlib
 
@@ -35,7 +35,13 @@ CREATE TABLE metrics.writer (
     shard smallint, writer text, stored bigint NOT NULL, missing bigint NOT NULL, seen_at timestamptz NOT NULL,
     PRIMARY KEY (shard, writer)
 );
-ALTER TABLE metrics.dirty ADD COLUMN shard smallint
+ALTER TABLE metrics.dirty ADD COLUMN shard smallint;
+ALTER TABLE metrics.fact ADD COLUMN subject text
+"""
+AFTER = """
+ALTER TABLE metrics.dirty ALTER COLUMN shard SET NOT NULL;
+ALTER TABLE metrics.fact DROP CONSTRAINT fact_pkey, ADD PRIMARY KEY (subject);
+CREATE INDEX fact_by_sequence ON metrics.fact (sequence)
 """
 
 
@@ -43,7 +49,9 @@ def upgrade() -> None:
     for statement in STATEMENTS.split(";\n"):
         op.execute(statement)
     _place_work()
-    op.execute("ALTER TABLE metrics.dirty ALTER COLUMN shard SET NOT NULL")
+    _name_facts()
+    for statement in AFTER.split(";\n"):
+        op.execute(statement)
 
 
 def _place_work() -> None:
@@ -55,4 +63,18 @@ def _place_work() -> None:
         connection.execute(
             sa.text("UPDATE metrics.dirty SET shard = :shard WHERE subject = :subject"),
             {"shard": int.from_bytes(digest, "little") % 16, "subject": subject},
+        )
+
+
+def _name_facts() -> None:
+    """Each fact by the subject it has in FACTS: a hash of what its body says."""
+    connection = op.get_bind()
+    rows = connection.execute(
+        sa.text("SELECT sequence, type, body->>'source', body->'event'->>'id' FROM metrics.fact")
+    ).all()
+    for sequence, kind, source, event_id in rows:
+        token = hashlib.blake2b(f"{source}\0{event_id}".encode(), digest_size=16).hexdigest()
+        connection.execute(
+            sa.text("UPDATE metrics.fact SET subject = :subject WHERE sequence = :sequence"),
+            {"subject": f"fact.v1.{kind}.{token}", "sequence": sequence},
         )
