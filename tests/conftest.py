@@ -17,6 +17,27 @@ import pytest
 from uptake_local import broker, database
 from uptake_local.program import Program
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", action="store_true", help="all of tests/faults, not only a short selection")
+    parser.addoption("--seed", type=int, help="what the fault tests draw everything from (default: a random one)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "faults: long; only with --faults")
+    if config.option.seed is None:
+        config.option.seed = random.randrange(10_000)  # one of the whole run: workers get the options of their parent
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """A fault test has a dozen processes of its own, and time limits."""
+    return 2 if config.option.faults else None
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed of tests/faults: {config.option.seed}"
+
+
 _BLOCKS = itertools.count(random.randrange(100))  # never the one that a test has just been given
 
 

@@ -57,19 +57,14 @@ async def connect(
     """A connection that is for ever made again; waits until the broker is there.
 
     Nothing is buffered: publishing while disconnected raises at once. When the client gives up for good, which only
-    an error from the broker brings about, `on_closed` runs (default: the process ends with 70).
+    an error from the broker brings about, or the broker refuses our password, `on_closed` runs (default: the process
+    ends with 70, and its next start reads the password anew).
     """
     guard.install()
     client = _Connection()
-
-    async def closed() -> None:
-        if not client.closed_on_purpose:
-            await (on_closed or _end_process)()
-
     password = settings.nats_password.get_secret_value() if settings.nats_password else None
     await client.connect(
-        **_options(settings, name, lambda: client.closed_on_purpose),
-        closed_cb=closed,
+        **_options(settings, name, lambda: client.closed_on_purpose, on_closed or _end_process),
         user=settings.nats_user,
         password=password,
     )
@@ -79,17 +74,11 @@ async def connect(
 def faststream_broker(settings: BrokerSettings, name: str) -> NatsBroker:
     """The same connection for FastStream. Subscribers use `JStream(NAME, declare=False)` and `no_reply=True`."""
     guard.install()
-
-    async def closed() -> None:
-        if not broker.stopped_on_purpose:
-            await _end_process()
-
     security = None
     if settings.nats_user and settings.nats_password:
         security = NatsUserPassword(settings.nats_user, settings.nats_password.get_secret_value())
     broker = _Broker(
-        **_options(settings, name, lambda: broker.stopped_on_purpose),
-        closed_cb=closed,
+        **_options(settings, name, lambda: broker.stopped_on_purpose, _end_process),
         security=security,
         log_level=logging.DEBUG,  # FastStream's two lines a message
         logger=logging.getLogger("faststream"),  # with None, FastStream swallows exceptions
@@ -97,10 +86,30 @@ def faststream_broker(settings: BrokerSettings, name: str) -> NatsBroker:
     return broker
 
 
-def _options(settings: BrokerSettings, name: str, ended: Callable[[], bool]) -> dict[str, Any]:
+def _options(
+    settings: BrokerSettings, name: str, ended: Callable[[], bool], give_up: Callable[[], Awaitable[None]]
+) -> dict[str, Any]:
+    said = ""
+
     async def on_disconnected() -> None:
         if not ended():
             _log.warning("broker disconnected")
+
+    async def on_closed() -> None:
+        if not ended():
+            await give_up()
+
+    async def on_reconnected() -> None:
+        nonlocal said
+        said = ""
+        _log.info("broker reconnected")
+
+    async def on_error(error: Exception) -> None:
+        nonlocal said
+        if said != (said := str(error) or repr(error)):  # one line an outage, not two a second
+            _log.warning("broker connection", error=said)
+        if _is_refused(error) and not ended():
+            await give_up()
 
     return {
         "servers": [settings.nats_url],
@@ -111,23 +120,22 @@ def _options(settings: BrokerSettings, name: str, ended: Callable[[], bool]) -> 
         "ping_interval": 5,  # a frozen broker is noticed after 10-15 s, not after 6 minutes
         "max_outstanding_pings": 2,
         "pending_size": 0,  # else a publish that raised is sent later all the same
-        "error_cb": _on_error,
+        "error_cb": on_error,
+        "closed_cb": on_closed,
         "disconnected_cb": on_disconnected,
-        "reconnected_cb": _on_reconnected,
+        "reconnected_cb": on_reconnected,
     }
 
 
-async def _on_error(error: Exception) -> None:
-    _log.warning("broker connection", error=str(error) or repr(error))
-
-
-async def _on_reconnected() -> None:
-    _log.info("broker reconnected")
+def _is_refused(error: Exception) -> bool:
+    """Whether the broker wants another user or password: the client would offer the same one for ever."""
+    said = str(error).lower()
+    return "authorization violation" in said or "authentication" in said
 
 
 async def _end_process() -> None:
     """A closed connection freezes FastStream at 100 % CPU, deaf to SIGTERM: end before it comes to that."""
-    _log.critical("the broker closed the connection for good: ending the process", exit_code=EXIT_BROKEN)
+    _log.critical("the broker closed or refuses the connection for good: ending the process", exit_code=EXIT_BROKEN)
     _exit()
 
 

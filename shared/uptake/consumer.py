@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple, Self
 
 import nats.errors
@@ -14,12 +14,11 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import NotFoundError
 
-from uptake.pull import Pull
+from uptake.pull import Pull, instant, numbers
 from uptake.streams import stream_uuid
 
 _INACTIVE_S = 30  # the broker forgets a consumer that nobody asks any more
 _SAME_TIME = timedelta(milliseconds=1)  # the broker has nanoseconds, a database less
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _log = structlog.get_logger()
 
@@ -158,20 +157,8 @@ class Consumer:
             self.quiet_since, self.quiet_at = quiet_since, last
 
     def _entry(self, message: Msg) -> Entry:
-        sequence, number, stored_ns, self.pending = _numbers(message.reply)
+        sequence, number, stored_ns, self.pending = numbers(message.reply)
         self._handed_out += 1
         if number != self._handed_out:
             raise Hole(f"message {self._handed_out} did not arrive, {number} did")
-        return Entry(sequence, message.subject, message.data, _EPOCH + timedelta(microseconds=stored_ns // 1000))
-
-
-def _numbers(reply: str) -> tuple[int, int, int, int]:
-    """Stream sequence, consumer sequence, time in nanoseconds and how many follow, as the broker writes them.
-
-    `$JS.ACK.<stream>.<consumer>.<tries>.<stream seq>.<consumer seq>.<time>.<pending>`, or the same with a domain and
-    an account before the stream and more behind.
-    """
-    tokens = reply.split(".")
-    at = 5 if len(tokens) == 9 else 7
-    stream_sequence, consumer_sequence, stored_ns, pending = tokens[at : at + 4]
-    return int(stream_sequence), int(consumer_sequence), int(stored_ns), int(pending)
+        return Entry(sequence, message.subject, message.data, instant(stored_ns))

@@ -1,7 +1,12 @@
-"""Creates the streams once, before any service starts. Never changes one that exists: a difference fails loudly."""
+"""Creates the streams once, before any service starts. Of one that exists it only ever widens a limit.
+
+A later version may need more room than the one that made the stream: more bytes, a longer age, larger messages. Nothing
+that is stored can be lost by that. Every other difference fails loudly.
+"""
 
 import asyncio
 import dataclasses
+import math
 import uuid
 
 import structlog
@@ -18,6 +23,7 @@ from uptake.telemetry import configure_logging
 _BROKER_WAIT_S = 30
 _NAME_IN_USE = (10058, 10148)  # the stream, the consumer: another provisioner was a moment faster
 _NO_SPACE = 10047
+_WIDENED = ("max_bytes", "max_age", "max_msg_size")
 
 _log = structlog.get_logger()
 
@@ -41,7 +47,31 @@ async def _provision_stream(js: JetStreamContext, wanted: StreamConfig) -> None:
         info = await js.stream_info(name)
     if streams.stream_uuid(info) is None:
         raise ProvisioningError(f"stream {name}: metadata.{streams.UUID_KEY} is missing: not created by Uptake")
+    if wider := _wider(wanted, info.config):
+        info = await _widen(js, info.config, wider)
     _compare(f"stream {name}", wanted, info.config)
+
+
+def _wider(wanted: StreamConfig, found: StreamConfig) -> dict[str, int | float]:
+    """The limits that are to be raised: what holds today still fits."""
+    limits = {name: (getattr(wanted, name), getattr(found, name)) for name in _WIDENED}
+    return {name: ours for name, (ours, theirs) in limits.items() if _size(ours) > _size(theirs)}
+
+
+def _size(limit: float | None) -> float:
+    """Of bytes, seconds or messages: 0 and -1 stand for no limit."""
+    return limit if limit and limit > 0 else math.inf
+
+
+async def _widen(js: JetStreamContext, found: StreamConfig, wider: dict[str, int | float]) -> StreamInfo:
+    try:
+        info = await js.update_stream(found.evolve(**wider))
+    except APIError as error:
+        if error.err_code != _NO_SPACE:
+            raise
+        raise _no_room(found.name, wider.get("max_bytes")) from error
+    _log.info("stream widened", stream=found.name, **wider)
+    return info
 
 
 async def _stream_info(js: JetStreamContext, name: str) -> StreamInfo | None:
@@ -58,12 +88,16 @@ async def _create_stream(js: JetStreamContext, wanted: StreamConfig) -> None:
         _log.info("stream created", stream=wanted.name, uuid=identity)
     except APIError as error:
         if error.err_code == _NO_SPACE:
-            raise ProvisioningError(
-                f"stream {wanted.name}: no room for its max_bytes of {wanted.max_bytes}:"
-                " raise jetstream.max_file_store in the broker's configuration"
-            ) from error
+            raise _no_room(wanted.name, wanted.max_bytes) from error
         if error.err_code not in _NAME_IN_USE:
             raise
+
+
+def _no_room(stream: str | None, max_bytes: float | None) -> ProvisioningError:
+    return ProvisioningError(
+        f"stream {stream}: no room for its max_bytes of {max_bytes}:"
+        " raise jetstream.max_file_store in the broker's configuration"
+    )
 
 
 async def _provision_consumer(js: JetStreamContext, stream: str, wanted: ConsumerConfig) -> None:
@@ -76,6 +110,9 @@ async def _provision_consumer(js: JetStreamContext, stream: str, wanted: Consume
             if error.err_code not in _NAME_IN_USE:
                 raise
         info = await js.consumer_info(stream, name)
+    if _size(wanted.max_ack_pending) > _size(info.config.max_ack_pending):
+        info = await js.add_consumer(stream, info.config.evolve(max_ack_pending=wanted.max_ack_pending))
+        _log.info("consumer widened", consumer=name, max_ack_pending=wanted.max_ack_pending)
     _compare(f"consumer {name} of stream {stream}", wanted, info.config)
 
 

@@ -7,7 +7,7 @@ broker's words about a request; never what a message means, nor whether one is m
 import asyncio
 import json
 from collections import deque
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from nats.aio.client import Client
@@ -23,6 +23,7 @@ _EXPIRES_S = 2.0  # a longer request can hang across a restart of the broker
 _LOST_S = 3.0  # when the broker has not even said that there is nothing
 _MAX_BYTES = 8 * 2**20  # of one request; a message has at most 1 MiB
 _ANSWERED = ("batch completed", "message size exceeds maxbytes")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING = (StatusCode.NO_MESSAGES, StatusCode.REQUEST_TIMEOUT)
 
 
@@ -124,3 +125,20 @@ class Pull:
         elif self._empty:
             self.quiet_since = self._asked_at
         self._open = 0
+
+
+def numbers(reply: str) -> tuple[int, int, int, int]:
+    """Stream sequence, consumer sequence, time in nanoseconds and how many follow, as the broker writes them.
+
+    `$JS.ACK.<stream>.<consumer>.<tries>.<stream seq>.<consumer seq>.<time>.<pending>`, or the same with a domain and
+    an account before the stream and more behind.
+    """
+    tokens = reply.split(".")
+    at = 5 if len(tokens) == 9 else 7
+    stream_sequence, consumer_sequence, stored_ns, pending = tokens[at : at + 4]
+    return int(stream_sequence), int(consumer_sequence), int(stored_ns), int(pending)
+
+
+def instant(stored_ns: int) -> datetime:
+    """To the microsecond, which is all that a datetime holds."""
+    return _EPOCH + timedelta(microseconds=stored_ns // 1000)

@@ -91,7 +91,7 @@ INGESTION_CONSUMER = ConsumerConfig(
     replay_policy=ReplayPolicy.INSTANT,
     ack_policy=AckPolicy.EXPLICIT,
     ack_wait=30,
-    max_ack_pending=1000,
+    max_ack_pending=10_000,  # what all replicas may have in hand: some batches of single events each
     max_deliver=-1,  # a message leaves by an ack or by age, never because it was tried too often
 )
 

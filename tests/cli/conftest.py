@@ -75,9 +75,9 @@ def _handler(fake: FakeUptake) -> type[BaseHTTPRequestHandler]:
             if fake.busy:
                 status, retry_after = fake.busy.pop(0)
                 return self._answer(status, {"detail": "overloaded"}, retry_after)
-            if self.headers["Authorization"] != f"Bearer {KEY}":
-                return self._answer(403, {"error": "forbidden", "detail": "unknown key"})
             parts = urlsplit(self.path)
+            if parts.path.startswith("/v1/") and self.headers["Authorization"] != f"Bearer {KEY}":
+                return self._answer(403, {"error": "forbidden", "detail": "unknown key"})
             self._answer(*fake.post(parts.path, parse_qs(parts.query), body))
 
         def _answer(self, status: int, content: Any, retry_after: str | None = None) -> None:

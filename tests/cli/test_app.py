@@ -10,6 +10,7 @@ from uptake_cli.app import COMMANDS, main
 def test_these_commands_exist() -> None:
     assert set(main.commands) == {
         *("up", "send", "import", "accounts", "kpis", "users", "history", "portfolio", "trials", "team", "alerts"),
+        *("backup", "restore", "rebuild"),
     }
 
 

@@ -1,6 +1,8 @@
 """The NATS door, against a real broker: durable, exact about what it acknowledges, deaf to hostile messages."""
 
+import asyncio
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -57,6 +59,45 @@ async def test_one_event_or_an_array_good_and_bad_mixed(ingestion):
     assert [fact["event"] for fact in await ingestion.stored(FACTS)] == [beat(1)]
     reasons = sorted(refusal["reason"] for refusal in await ingestion.stored(REFUSED))
     assert reasons == ["invalid_field", "invalid_field", "not_an_object", "not_json", "unknown_type"]
+
+
+async def test_many_single_events_of_several_producers_with_poison_among_them(running):
+    async with running() as ingestion:
+        pass
+    poison = [
+        b"\xff",
+        json.dumps(event(1, user="a\x00")).encode(),
+        b"[" * 5000,
+        json.dumps(event(2, type="x")).encode(),
+    ]
+    for number in range(300):
+        await publish(ingestion, event(number), f"raw.v1.{('crm', 'shop', 'app')[number % 3]}.usage")
+        if number % 75 == 0:
+            await publish(ingestion, poison[number // 75], "raw.v1.crm.usage")
+    await publish(ingestion, event(301), "raw.v1.CRM.usage")
+    async with running() as ingestion:
+        await all_taken(ingestion)
+        sources = Counter(batch["source"] for batch in await ingestion.stored(USAGE) for _ in batch["users"])
+        assert sources == {"crm": 100, "shop": 100, "app": 100}
+        assert await users(ingestion) == sorted(f"u{number}" for number in range(300))
+        reasons = sorted(refusal["reason"] for refusal in await ingestion.stored(REFUSED))
+        assert reasons == ["invalid_field", "not_json", "too_deep", "unknown_producer", "unknown_type"]
+        info = await ingestion.jetstream.consumer_info(RAW, RAW_CONSUMER)
+        assert info.num_redelivered == 0
+
+
+async def test_an_event_at_the_edge_of_its_time_is_judged_as_of_its_own_arrival(running):
+    """Its neighbours in one batch arrived at other times."""
+    async with running() as ingestion:
+        pass
+    oldest = datetime.now(UTC) - timedelta(days=35) + timedelta(seconds=1)
+    await publish(ingestion, event(1, occurred_at=oldest.isoformat()))
+    await asyncio.sleep(1.2)
+    await publish(ingestion, event(2, occurred_at=oldest.isoformat()))
+    async with running() as ingestion:
+        await all_taken(ingestion)
+        assert await users(ingestion) == ["u1"]
+        assert [refusal["event_id"] for refusal in await ingestion.stored(REFUSED)] == ["e2"]
 
 
 async def test_the_envelope_decides_what_the_subject_only_hints_at(ingestion):

@@ -66,6 +66,13 @@ def test_the_routes_lead_here_and_alerting_understands_them(tmp_path: Path) -> N
     assert routes.channels["inbox"].key() == b"s"  # type: ignore[union-attr]  # it is the webhook
 
 
+def test_our_own_routes_follow_to_another_port_and_folder(tmp_path: Path) -> None:
+    for port, secret in [(8409, tmp_path / "secret"), (8419, tmp_path / "moved (1)" / "secret")]:
+        write_routes(tmp_path, port, secret)
+        text = (tmp_path / "routes.yml").read_text()
+        assert (f":{port}/hook" in text, str(secret) in text) == (True, True)
+
+
 def test_routes_of_the_user_stay(tmp_path: Path) -> None:
     (tmp_path / "routes.yml").write_text("channels: {}\n")
     write_routes(tmp_path, 8409, tmp_path / "secret")

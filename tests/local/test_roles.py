@@ -27,7 +27,7 @@ RIGHTS = {
     "producer": ({"raw.v1.local.usage"}, set(), set()),
     None: ({"raw.v1.local.usage", "raw.v1.crm.usage"}, BUT_RAW, BUT_RAW),
 }
-MANAGE = ("STREAM.CREATE", "STREAM.UPDATE", "STREAM.DELETE", "STREAM.PURGE", "STREAM.MSG.DELETE")
+MANAGE = ("CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
 every_role = pytest.mark.parametrize("role", RIGHTS, ids=lambda role: role or "anonymous")
 
 
@@ -96,8 +96,9 @@ async def test_a_role_gets_single_messages_of_the_streams_it_needs_only(visit, r
 
 
 @every_role
-async def test_nobody_but_the_provisioner_manages_streams(visit, role):
-    requests = [f"$JS.API.{request}.{stream}" for request in MANAGE for stream in STREAMS]
+async def test_nobody_but_the_provisioner_manages_or_copies_streams(visit, role):
+    requests = [f"$JS.API.STREAM.{request}.{stream}" for request in MANAGE for stream in STREAMS]
+    requests += [f"$JS.SNAPSHOT.{chunks}.RAW.x" for chunks in ("ACK", "RESTORE")]
     assert await (await visit(role)).may_publish(requests) == set()
 
 

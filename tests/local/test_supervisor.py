@@ -48,6 +48,19 @@ async def test_a_child_that_ends_is_started_again_after_a_pause(supervisor, tmp_
     assert "ended with 3; starts again in" in capsys.readouterr().out
 
 
+async def test_a_child_that_is_stuck_is_started_again(supervisor, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "_LOOK_EVERY_S", 0.05)
+    starts, stuck = tmp_path / "starts", tmp_path / "stuck"
+    code = f"import signal; open({str(starts)!r}, 'a').write('x\\n'); signal.pause()"
+    await supervisor.start(Child(python(code), lambda: count(starts) >= 1, is_stuck=stuck.exists))
+    await asyncio.sleep(0.3)
+    assert count(starts) == 1
+    stuck.touch()
+    await until(lambda: count(starts) >= 2)
+    stuck.unlink()
+    assert "is stuck: only a restart helps" in capsys.readouterr().out
+
+
 async def test_start_returns_when_the_child_is_ready(supervisor, tmp_path):
     ready = tmp_path / "ready"
     code = f"import time; time.sleep(0.2); open({str(ready)!r}, 'w'); {WAIT}"

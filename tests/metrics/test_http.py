@@ -8,7 +8,9 @@ import httpx2
 import pytest
 
 from uptake_metrics import http
+from uptake_metrics.books import Books
 from uptake_metrics.exporter import exposition
+from uptake_metrics.rebuilding import Rebuilding
 
 TODAY = date(2026, 8, 25)
 LAST = date(2026, 8, 24)
@@ -23,7 +25,9 @@ def asking(clock):
         answers = http.Answers(
             metrics.engine, metrics.counting, metrics.register, metrics.tally, metrics.board, "UTC", clock
         )
-        app = http.build(answers, ready=lambda: ready)
+        books = Books(metrics.engine, metrics.counting)
+        rebuilding = Rebuilding(metrics.engine, metrics.counting, metrics.register, lambda: metrics.register, clock)
+        app = http.build(answers, books, rebuilding, ready=lambda: ready)
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
 

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uptake_metrics import shard as shards
-from uptake_metrics.columns import Columns, decoded
+from uptake_metrics.batches import HOUR_US, decoded
+from uptake_metrics.columns import Columns
+from uptake_metrics.series import NO_SERIES
 from uptake_metrics.shard import SeriesKey, Shard, user_hash
 from uptake_metrics.userdays import Masks
 
@@ -289,3 +291,112 @@ def test_a_shard_without_anything_restores():
     shard.restore([], {}, EMPTY)
     assert shard.total("acme") is None
     assert shard.contact("acme") is None
+
+
+def hours(change):
+    return {hour: list(zip(c.series.tolist(), c.events.tolist(), strict=True)) for hour, c in change.hours.items()}
+
+
+@pytest.fixture
+def received(batches):
+    """Events as batches that came in one hour."""
+
+    def received(hour, *events):
+        at = f'"received_at":{hour * HOUR_US + 5}'.encode()
+        return [decoded(data.replace(b'"received_at":0', at), STORED_AT) for _, data in batches(events)]
+
+    return received
+
+
+def test_every_event_is_booked_in_the_hour_it_was_received_in(event, received):
+    """Also what is no activity, known already, or nobody's."""
+    acme, other = event("acme", "ann", "2026-05-27"), event("b", "ann", "2020-01-01", "sign_in")
+    nobodys, robots = event("", "ann", "2026-05-27", instance="i"), event("b", "bot", "2026-05-27", actor="system")
+    early, late = received(7, acme, acme, robots), received(8, acme, nobodys, other, nobodys)
+    shard = Shard(3, FRONT)
+    for _ in range(2):
+        found = hours(settled(shard, Columns.of(early + late + early)))
+        acme_series, other_series = shard.contact("acme"), shard.contact("b")
+        assert found == {
+            7: [(acme_series, 4), (other_series, 2)],
+            8: sorted([(NO_SERIES, 2), (acme_series, 1), (other_series, 1)]),
+        }
+    assert hours(settled(shard, Columns.of(late))).keys() == {8}
+
+
+def test_a_shard_that_only_got_what_is_nobodys_books_it(event, received):
+    nobodys = event("", "ann", "2026-05-27", instance="i-1")
+    assert hours(settled(Shard(3, FRONT), Columns.of(received(5, nobodys)))) == {5: [(NO_SERIES, 1)]}
+
+
+def test_nothing_is_no_change():
+    change = settled(Shard(3, FRONT), Columns.of([]))
+    assert (len(change.fresh), change.events, change.hours, change.first_day) == (0, 0, {}, {})
+
+
+def followed(follower, change):
+    return follower.follow(list(change.new_series.values()), change.new_zones, change.fresh)
+
+
+@given(st.lists(st.lists(rows, min_size=1, max_size=10), min_size=1, max_size=6), st.booleans())
+def test_a_shard_that_follows_another_says_the_same(event, batches, parts, zoned):
+    def zone_of(account):
+        return {"b": "Pacific/Kiritimati", "c": "America/New_York"}.get(account, "UTC") if zoned else "UTC"
+
+    leader, follower = Shard(3, FRONT - 40), Shard(3, FRONT - 40)  # all that is newer lies ahead of the front
+    for part in parts:
+        events = [event(a, u, str(date.fromordinal(TODAY.toordinal() - age)), f, **o) for a, u, age, f, o in part]
+        change = settled(leader, Columns.of(decoded(data, STORED_AT) for _, data in batches(events)), zone_of)
+        assert followed(follower, change) == change.first_day.keys()
+    assert seen(follower) == seen(leader)
+    assert (follower.keys, follower.zones) == (leader.keys, leader.zones)
+    booked = seen(follower)
+    follower.activity.rebook()
+    assert seen(follower) == booked
+    assert followed(follower, change) == set()  # what it knows already is no news
+
+
+def test_a_shard_that_followed_can_take_over(columns):
+    leader, follower, batch = Shard(3, FRONT), Shard(3, FRONT), columns(("new", "eve", "2026-05-26", "export"))
+    followed(follower, settled(leader, columns(("acme", "ann", "2026-05-27"))))
+    follower.undo(follower.absorb(batch, utc))
+    ours, theirs = settled(follower, batch), settled(leader, batch)
+    assert ours.new_series == theirs.new_series
+    assert seen(follower) == seen(leader)
+
+
+@given(st.lists(rows, min_size=1, max_size=40), st.integers(1, 9))
+def test_whoever_is_active_in_a_series_is_active_in_the_wider_ones(event, batches, table, size):
+    """An event that is known in the narrowest series ends there; it must not be missing in another."""
+    shard = Shard(3, FRONT)
+    for start in range(0, len(table), size):
+        part = table[start : start + size]
+        events = [event(a, u, str(date.fromordinal(TODAY.toordinal() - age)), f, **o) for a, u, age, f, o in part]
+        settled(shard, Columns.of(decoded(data, STORED_AT) for _, data in batches(events)))
+    days = {(shard.keys[number], user): set(shard.activity.days_of(number, user))
+            for number, user in zip(*(column.tolist() for column in held(shard)), strict=True)}  # fmt: skip
+    for (key, user), on in days.items():
+        if key.kind == "feature":
+            assert on <= days[key._replace(kind="total", feature=""), user]
+        if key.kind == "total":
+            assert on <= days[SeriesKey(key.account, "contact"), shards.CONTACT_USER]
+
+
+def held(shard):
+    masks = shard.activity.dump()
+    return masks.series, masks.user
+
+
+def test_many_people_in_many_zones_are_counted_as_one_by_one(columns):
+    """At once, most of them live: the days of all zones come from one comparison."""
+    zones = ["UTC", "Asia/Tokyo", "America/Los_Angeles", "Pacific/Pago_Pago"]
+    rng = random.Random(4)
+    events = [
+        (f"a{n % 9}", f"u{n % 31}", f"2026-05-{rng.choice([3, 25, 26, 27, 27]):02}T{rng.randrange(24):02}:30:00+00:00")
+        for n in range(300)
+    ]
+    at_once, one_by_one = Shard(3, FRONT), Shard(3, FRONT)
+    settled(at_once, columns(*events), lambda account: zones[int(account[1:]) % 4])
+    for row in events:
+        settled(one_by_one, columns(row), lambda account: zones[int(account[1:]) % 4])
+    assert seen(at_once) == seen(one_by_one)

@@ -65,6 +65,18 @@ async def test_a_connection_that_closes_for_good_ends_the_process_unless_on_purp
     assert (done.returncode, "connected" in done.stdout) == (code, True), done.stderr
 
 
+@pytest.mark.parametrize("script", [CONNECT, FASTSTREAM])
+async def test_a_refused_password_ends_the_process(
+    nats_server_with: Any, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    """Its next start reads the secret anew; a client that offers the same one for ever is never cured."""
+    server = nats_server_with({"authorization": {"users": [{"user": "u", "password": "right"}]}})
+    monkeypatch.setenv("UPTAKE_NATS_USER", "u")
+    monkeypatch.setenv("UPTAKE_NATS_PASSWORD", "wrong")
+    done = await outcome(script.format(rest="pass"), server.url)
+    assert (done.returncode, "connected" in done.stdout) == (70, False), done.stderr
+
+
 PULLING = """
 import asyncio, sys, time
 from faststream.nats import JStream, PullSub

@@ -119,3 +119,78 @@ async def test_a_fetch_that_times_out_raises_the_error_that_faststream_knows(
 ) -> None:
     await create_stream(nats_server.url)
     assert await output_of(FETCHES, nats_server.url, mode) == error
+
+
+# Takes one message of five with a request for three, so that two were asked for ahead, and then goes away.
+LEAVES = """
+import asyncio, sys
+import nats
+from uptake import guard
+
+async def main(url):
+    guard.install()
+    client = await nats.connect(url)
+    js = client.jetstream()
+    subscription = await js.pull_subscribe("raw.>", durable="d", stream="S")
+    [message] = await subscription.fetch(1, timeout=2)
+    await message.ack()
+    for _ in range(100):
+        if (await js.consumer_info("S", "d")).num_ack_pending:
+            break
+        await asyncio.sleep(0.02)
+    await subscription.unsubscribe()
+    await client.close()
+    print("left")
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def test_what_was_asked_for_ahead_is_given_back(nats_server: Any) -> None:
+    await create_stream(nats_server.url)
+    for number in range(3):
+        await publish(nats_server.port, b"raw.a", b"", b"%d" % number)
+    assert await output_of(LEAVES, nats_server.url, "guarded") == "left"
+    client = await nats.connect(nats_server.url)
+    subscription = await client.jetstream().pull_subscribe_bind("d", stream="S")
+    left = [(await subscription.fetch(1, timeout=5))[0].data for _ in range(2)]  # not only after 30 s
+    assert sorted(left) == [b"1", b"2"]
+    await client.close()
+
+
+# A consumer that goes and comes back, and how much of the CPU the wait for it took.
+WAITS = """
+import asyncio, sys, time
+import nats, nats.errors
+from uptake import guard
+
+async def main(url):
+    guard.install()
+    client = await nats.connect(url)
+    js = client.jetstream()
+    subscription = await js.pull_subscribe("raw.>", durable="d", stream="S")
+    waiting = asyncio.create_task(until(subscription))
+    await asyncio.sleep(0.2)
+    await js.delete_consumer("S", "d")
+    began = time.process_time()
+    await asyncio.sleep(2)
+    spent = time.process_time() - began
+    await js.add_consumer("S", durable_name="d", ack_policy="explicit")
+    await js.publish("raw.a", b"back")
+    print((await waiting).decode() if spent < 0.4 else spent)
+    await client.close()
+
+async def until(subscription):
+    while True:
+        try:
+            return (await subscription.fetch(10, timeout=0.05))[0].data
+        except nats.errors.TimeoutError:
+            pass
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def test_a_consumer_that_is_gone_is_waited_for_without_spinning(nats_server: Any) -> None:
+    await create_stream(nats_server.url)
+    assert await output_of(WAITS, nats_server.url, "guarded") == "back"

@@ -1,4 +1,4 @@
-"""Provisioning against a real broker: once, again, twice at once; and what exists otherwise is never touched."""
+"""Provisioning against a real broker: once, again, twice at once; what exists is widened or left as it is."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from typing import Any
 import nats.js.errors
 import pytest
 from nats.aio.client import Client
-from nats.js.api import ConsumerConfig
+from nats.js.api import ConsumerConfig, StreamConfig
 
 from uptake import broker, streams
 from uptake.provision import ProvisioningError, provision
@@ -45,13 +45,69 @@ async def test_two_provisioners_at_once_agree(client: Client) -> None:
     assert len(set(await uuids(client))) == 6
 
 
-async def test_a_stream_with_another_setting_is_refused_by_name(client: Client) -> None:
+@pytest.mark.parametrize(
+    ("stream", "narrower"),
+    [
+        ("USAGE", {"max_age": 86_400}),
+        ("USAGE", {"max_bytes": 2**20, "max_msg_size": 1000}),
+        ("FACTS", {"max_age": 86_400}),  # wanted: for ever
+        ("RAW", {"max_bytes": 2**20, "max_age": 60, "metadata": {"added": "by a later server"}}),
+    ],
+)
+async def test_an_earlier_versions_limit_is_widened_in_place(
+    client: Client, stream: str, narrower: dict[str, Any]
+) -> None:
     js = client.jetstream()
     await provision(js)
-    usage = (await js.stream_info("USAGE")).config
-    await js.update_stream(usage.evolve(max_age=86_400))
-    with pytest.raises(ProvisioningError, match=r"stream USAGE differs.*: max_age: wanted 3888000, found 86400"):
+    first = await uuids(client)
+    made = (await js.stream_info(stream)).config
+    metadata = {**(made.metadata or {}), **narrower.get("metadata", {})}
+    await js.update_stream(made.evolve(**{**narrower, "metadata": metadata}))
+    subject = str(made.subjects[0]).replace("*", "1").replace(">", "a.b") if made.subjects else ""
+    await js.publish(subject, b"kept")
+    await provision(js)
+    found = (await js.stream_info(stream)).config
+    wanted = {name: getattr(made, name) for name in narrower if name != "metadata"}
+    assert {name: getattr(found, name) for name in wanted} == wanted
+    assert (await js.get_last_msg(stream, subject)).data == b"kept"
+    assert await uuids(client) == first
+    assert (found.metadata or {}).items() >= metadata.items()
+
+
+@pytest.mark.parametrize(
+    ("stream", "other", "says"),
+    [
+        ("USAGE", {"max_age": 60 * 86_400}, "max_age: wanted 3888000, found 5184000"),  # what is older would be lost
+        ("USAGE", {"max_age": 0}, "max_age: wanted 3888000, found 0"),
+        ("KPI", {"max_bytes": 8 * 2**30}, "max_bytes: wanted 4294967296, found 8589934592"),
+        ("KPI", {"max_msgs_per_subject": 10}, "max_msgs_per_subject: wanted 40, found 10"),
+        ("FACTS", {"allow_direct": False}, "allow_direct: wanted True, found False"),
+        ("USAGE", {"max_age": 60 * 86_400, "max_bytes": 2**20}, "max_age: wanted 3888000, found 5184000"),
+    ],
+)
+async def test_a_stream_with_another_setting_is_refused_by_name(
+    client: Client, stream: str, other: dict[str, Any], says: str
+) -> None:
+    js = client.jetstream()
+    await provision(js)
+    await js.update_stream((await js.stream_info(stream)).config.evolve(**other))
+    with pytest.raises(ProvisioningError, match=f"stream {stream} differs.*: {says}"):
         await provision(js)
+    assert (await js.stream_info(stream)).config.max_age == other.get("max_age", _wanted(stream).max_age)
+
+
+def _wanted(stream: str) -> StreamConfig:
+    return next(wanted for wanted in streams.STREAMS if wanted.name == stream)
+
+
+async def test_a_consumer_that_had_less_in_hand_is_widened_in_place(client: Client) -> None:
+    js = client.jetstream()
+    await provision(js)
+    await js.add_consumer("RAW", (await js.consumer_info("RAW", "ingestion")).config.evolve(max_ack_pending=1000))
+    await js.publish("raw.v1.a.usage", b"kept")
+    await provision(js)
+    info = await js.consumer_info("RAW", "ingestion")
+    assert (info.config.max_ack_pending, info.num_pending) == (streams.INGESTION_CONSUMER.max_ack_pending, 1)
 
 
 async def test_a_consumer_with_another_setting_is_refused_by_name(client: Client) -> None:
@@ -91,10 +147,10 @@ def provisioner(url: str) -> "subprocess.CompletedProcess[str]":
 async def test_the_program_says_whether_all_stands(client: Client, nats_server: Any) -> None:
     done = await asyncio.to_thread(provisioner, nats_server.url)
     assert done.returncode == 0, done.stdout
-    await client.jetstream().update_stream((await client.jetstream().stream_info("KPI")).config.evolve(max_age=86_400))
+    await client.jetstream().update_stream((await client.jetstream().stream_info("KPI")).config.evolve(max_msgs=5))
     done = await asyncio.to_thread(provisioner, nats_server.url)
     assert done.returncode == 1
-    assert "stream KPI differs from what Uptake needs: max_age: wanted 0, found 86400" in done.stdout
+    assert "stream KPI differs from what Uptake needs: max_msgs: wanted -1, found 5" in done.stdout
 
 
 async def test_the_program_refuses_a_wrong_setting(nats_server: Any) -> None:

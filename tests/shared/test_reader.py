@@ -279,6 +279,26 @@ async def test_while_one_batch_is_written_one_is_prepared_and_one_arrives_and_no
     assert await ledger.seen() == numbers(0, 50)
 
 
+async def test_a_trickle_lets_no_requests_pile_up(client: Client, ledger: Ledger) -> None:
+    may_go_on = asyncio.Event()
+
+    async def hold() -> None:
+        await may_go_on.wait()
+
+    async with reading(client, ledger, max_messages=8):
+        for number in range(6):
+            await publish(client, [str(number)])
+            await until_seen(ledger, number + 1)
+        ledger.before_commit = hold
+        await publish(client, numbers(6, 80))
+        await asyncio.sleep(0.5)
+        [consumer] = await client.jetstream().consumers_info(STREAM)
+        assert consumer.delivered is not None
+        assert consumer.delivered.consumer_seq <= 6 + 4 * 8  # one is written, one is prepared, two may wait
+        may_go_on.set()
+        await until_seen(ledger, 80)
+
+
 async def test_messages_of_the_largest_size_arrive_a_few_megabytes_at_a_time(client: Client, ledger: Ledger) -> None:
     body = "x" * 1_000_000
     await publish(client, [body] * 30)

@@ -33,11 +33,11 @@ def secret(file: Path) -> str:
     return file.read_text().strip()
 
 
-def write(file: Path, text: str) -> Path:
+def write(file: Path, content: str | bytes) -> Path:
     """Whole or not at all, 0600 from its first byte on."""
     draft = file.with_name(file.name + ".new")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(content.encode() if isinstance(content, str) else content)
     draft.replace(file)
     return file

@@ -91,6 +91,17 @@ async def prepare(port: int, password: str, database: str, owners: Mapping[str, 
         await connection.close()
 
 
+def client(name: str, port: int, passwords: Path, *arguments: str) -> Program:
+    """One of PostgreSQL's own client programs, as the superuser; `passwords` is a file that `password_file` wrote."""
+    where = ("--host=127.0.0.1", f"--port={port}", f"--username={SUPERUSER}", "--no-password")
+    return Program(name, (str(_binaries() / "bin" / name), *where, *arguments), {"PGPASSFILE": str(passwords)})
+
+
+def password_file(port: int, password: str) -> str:
+    """What PGPASSFILE names; its file is to be 0600."""
+    return f"127.0.0.1:{port}:*:{SUPERUSER}:{password}\n"
+
+
 def _initdb(folder: Path, secret: Path) -> None:
     program = _program(
         "initdb",

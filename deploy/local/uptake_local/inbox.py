@@ -35,9 +35,10 @@ default: [inbox]
 
 
 def write_routes(config: Path, port: int, secret_file: Path) -> None:
-    """Routes that lead here, unless somebody wrote others; our own follow a change of port."""
+    """Routes that lead here, unless somebody wrote others; our own follow a change of port or folder."""
     file, secret = config / "routes.yml", json.dumps(str(secret_file))  # JSON is YAML, well quoted
     ours = re.escape(_ROUTES.format(port="PORT", secret=secret)).replace("PORT", "[0-9]+")
+    ours = ours.replace(re.escape(secret), '".*"')
     if not file.exists() or re.fullmatch(ours, file.read_text()):
         file.write_text(_ROUTES.format(port=port, secret=secret))
 

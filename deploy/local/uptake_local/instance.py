@@ -11,8 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_INBOX = 9
+from uptake_cli.instance import to_copy
+
+_MONITOR, _INBOX = 8, 9
+_SERVERS = ("nats", "postgres", "monitor")
 _LAST_SERVERS_S = 15  # how long the broker and the database of a killed parent may take to end
+
+
+class NotRunning(Exception):
+    """There is no running instance to talk to; the text says what to do."""
 
 
 class CannotStart(Exception):
@@ -30,7 +37,8 @@ class Instance:
     def ports(self) -> dict[str, int]:
         names = ("console", "ingestion", "metrics", "alerting", "nats", "postgres")
         ports = {name: self.port + offset for offset, name in enumerate(names)}
-        return {**ports, "inbox": self.port + _INBOX}  # those between are for further replicas
+        # Those between are for further replicas.
+        return {**ports, "monitor": self.port + _MONITOR, "inbox": self.port + _INBOX}
 
     @property
     def urls(self) -> dict[str, str]:
@@ -72,6 +80,29 @@ class Instance:
         draft = self.description.with_suffix(".new")
         draft.write_text(json.dumps(content, indent=2) + "\n")
         draft.replace(self.description)
+
+
+def running(folder: Path) -> Instance:
+    """The instance that runs on the folder, or NotRunning; whether it still answers is for its callers to find out."""
+    nowhere = Instance(folder, 0)
+    try:
+        ports = json.loads(nowhere.description.read_text())["ports"]
+        return Instance(folder, int(ports["console"]))
+    except FileNotFoundError:
+        raise NotRunning(f"Nothing runs on {folder}. Start it with `{to_copy('up', folder)}`.") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NotRunning(f"{nowhere.description} does not describe a running instance ({error}).") from None
+
+
+def free_block(first: int) -> int:
+    """The first block of ports from `first` on of which those of broker and database are free."""
+    for port in range(first, 65_500, 10):
+        try:
+            require_free({name: port for name, port in Instance(Path(), port).ports.items() if name in _SERVERS})
+        except CannotStart:
+            continue
+        return port
+    raise CannotStart(f"No port from {first} on is free for a broker and a database.")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import sysconfig
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from uptake_local import broker, credentials, database, inbox, roles
@@ -14,7 +15,7 @@ from uptake_local.instance import Instance
 from uptake_local.program import Program
 from uptake_local.supervisor import Child, Supervisor
 
-_DATABASE = "uptake"
+DATABASE = "uptake"
 _WITH_DATABASE = ("metrics", "alerting")
 _SERVICES = ("ingestion", "metrics", "alerting")
 # Its file is 0600, and bcrypt would make each connection slow for nothing.
@@ -37,16 +38,17 @@ async def start_servers(instance: Instance, supervisor: Supervisor, lock: int) -
     nats, postgres = _nats(instance, lock), _postgres(instance, lock)
     await asyncio.gather(supervisor.start(nats), supervisor.start(postgres))
     owners = {service: _secret(instance, f"database-{service}") for service in _WITH_DATABASE}
-    await database.prepare(instance.ports["postgres"], _secret(instance, "postgres"), _DATABASE, owners)
+    await database.prepare(instance.ports["postgres"], _secret(instance, "postgres"), DATABASE, owners)
 
 
 def _nats(instance: Instance, lock: int) -> Child:
     passwords = {role: _secret(instance, f"nats-{role}") for role in roles.SERVICE_ROLES}
     key = credentials.producer_key(instance)
-    port = instance.ports["nats"]
+    folder, port, monitor = instance.folder / "nats", instance.ports["nats"], instance.ports["monitor"]
     users = roles.authorization(passwords, credentials.LOCAL_PRODUCER, key)
-    program = broker.program(instance.folder / "nats", port, users)
-    return Child(replace(program, keep=(lock,)), lambda: broker.is_ready(port), _NATS_TROUBLE)
+    program = broker.program(folder, port, users, monitor)
+    is_stuck = partial(broker.is_stuck, folder, monitor)
+    return Child(replace(program, keep=(lock,)), lambda: broker.is_ready(port), _NATS_TROUBLE, is_stuck=is_stuck)
 
 
 def _postgres(instance: Instance, lock: int) -> Child:
@@ -99,7 +101,7 @@ def _environment(instance: Instance, role: str) -> dict[str, str]:
     if role in _SERVICES:
         environment |= {"UPTAKE_HTTP_HOST": "127.0.0.1", "UPTAKE_HTTP_PORT": str(instance.ports[role])}
     if role in _WITH_DATABASE:
-        url = database.url(instance.ports["postgres"], _secret(instance, f"database-{role}"), _DATABASE, role)
+        url = database.url(instance.ports["postgres"], _secret(instance, f"database-{role}"), DATABASE, role)
         file = credentials.write(instance.secrets / f"database-url-{role}", url + "\n")
         environment |= {"UPTAKE_DATABASE_URL": "", "UPTAKE_DATABASE_URL_FILE": str(file)}
     if role == "alerting":

@@ -1,6 +1,6 @@
 """Who may do what on the local broker. Pure: roles and passwords in, nats-server configuration out.
 
-Only the provisioner manages streams. A service publishes its own subjects and reads the streams it needs.
+Only the provisioner manages and copies streams. A service publishes its own subjects and reads the streams it needs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ def authorization(passwords: Mapping[str, str], producer: str, producer_key: str
 def _publish_rights() -> dict[str, list[str]]:
     """A request to JetStream is a publish, so reading is granted here too."""
     return {
-        "provisioner": ["$JS.API.>"],
+        "provisioner": ["$JS.API.>", "$JS.SNAPSHOT.>"],  # it also copies whole streams, for a backup
         "ingestion": ["usage.v1.>", "fact.v1.>", "refused.v1.>", *_INFO, *_consume(RAW), *_get(FACTS)],
         "metrics": ["kpi.>", "refused.v1.>", *_INFO, *_consume(USAGE, FACTS), *_get(USAGE, FACTS, KPI)],
         "alerting": ["alert.v1.>", "refused.v1.>", *_INFO, *_consume(KPI), *_get(KPI)],

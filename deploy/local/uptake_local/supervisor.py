@@ -20,6 +20,7 @@ _BACKOFF_BASE_S, _BACKOFF_CAP_S = 0.25, 10.0
 _STEADY_S = 30.0  # a child that lived this long starts its back-off anew
 _ATTEMPTS_TO_START = 4  # ends before it was ever ready: its configuration is wrong, and waiting would hide it
 _STOP_S = 15.0
+_LOOK_EVERY_S = 5.0
 _LOG_BYTES = 20 * 1024 * 1024
 EVERY_LINE = re.compile("")
 _NO_LINE = re.compile(r"(?!)")
@@ -37,6 +38,7 @@ class Child:
     is_ready: Callable[[], bool]  # may block for a second or two
     loud: re.Pattern[str] = EVERY_LINE  # which of its lines reach the console; the log file has them all
     ready_within_s: float = 300.0  # recovery and catching up take their time; a wrong setting ends the child at once
+    is_stuck: Callable[[], bool] | None = None  # it runs and only a restart helps; may block for a second or two
 
 
 class Supervisor:
@@ -87,6 +89,7 @@ class _Keeper:
         self._stopping = False
         self._ready = False
         self._task = asyncio.create_task(self._keep_running())
+        self._watch = asyncio.create_task(self._look()) if child.is_stuck else None
 
     async def until_ready(self) -> None:
         name, deadline = self._child.program.name, time.monotonic() + self._child.ready_within_s
@@ -100,8 +103,20 @@ class _Keeper:
             await asyncio.sleep(0.05)
         self._ready = True
 
+    async def _look(self) -> None:
+        """Ends a child that is stuck; `_keep_running` starts it again."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            process = self._process
+            is_stuck = self._ready and self._child.is_stuck and await asyncio.to_thread(self._child.is_stuck)
+            if is_stuck and process is not None and process is self._process:
+                self._output.say("is stuck: only a restart helps")
+                self._signal(self._child.program.stop_signal)
+
     async def stop(self) -> None:
         self._stopping = True
+        if self._watch is not None:
+            self._watch.cancel()
         if self._process is None:  # between two attempts
             self._task.cancel()
         else:

@@ -13,6 +13,7 @@ from uptake_cli.imports import import_file
 from uptake_cli.kpis import history, kpis
 from uptake_cli.portfolio import portfolio
 from uptake_cli.problems import EXIT_CODES
+from uptake_cli.rebuild import rebuild
 from uptake_cli.send import send
 from uptake_cli.team import team
 from uptake_cli.trials import trials
@@ -29,6 +30,7 @@ COMMANDS: tuple[click.Command, ...] = (
     trials,
     team,
     alerts,
+    rebuild,
 )
 
 

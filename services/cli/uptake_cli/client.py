@@ -32,10 +32,17 @@ class Client:
 
     async def get(self, service: Service, *path: str, **params: str | None) -> str:
         """GET; a path part may hold any character. 404 and other refusals become `Refused` with the service's words."""
-        url = "/".join([self.instance.url(service), *(quote(part, safe="") for part in path)])
         given = {name: value for name, value in params.items() if value is not None}
+        return await self._ask("GET", service, path, params=given)
+
+    async def tell(self, service: Service, *path: str, **body: Any) -> str:
+        """POST something that a service is to do; never twice, since not everything may be done twice."""
+        return await self._ask("POST", service, path, json=body)
+
+    async def _ask(self, method: str, service: Service, path: tuple[str, ...], **content: Any) -> str:
+        url = "/".join([self.instance.url(service), *(quote(part, safe="") for part in path)])
         try:
-            answer = await self._http.get(url, params=given)
+            answer = await self._http.request(method, url, **content)
         except httpx2.TransportError as error:
             raise self._unreachable(service, error) from None
         if answer.status_code == 503:

@@ -18,7 +18,7 @@ from uptake_ingestion.keys import KeyRing
 from uptake_ingestion.meters import NOT_STORED, OVERLOADED
 from uptake_ingestion.openapi import document
 from uptake_ingestion.publishing import NotStored
-from uptake_ingestion.reception import Receipt, Reception, Result
+from uptake_ingestion.reception import Door, Receipt, Reception
 from uptake_ingestion.rejections import Rejected, answer, answer_of
 
 _LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
@@ -56,12 +56,19 @@ class HttpDoor:
         source = self._keys.admit(request.headers.get("authorization"))
         import_id = request.query_params.get("import_id")
         with self._budget.hold() as hold:
-            items = _split(request, await read(request, hold))
+            body = await read(request, hold)
             if import_id is None:
-                return answer(_told(await self._reception.take("http", source, items, utc_now())), 202)
+                return answer(_told(await self._take("http", source, request, body)), 202)
             await self._imports.require_running(source, import_id)
-            receipt = await self._reception.take("import", source, items, utc_now(), import_id)
+            receipt = await self._take("import", source, request, body, import_id)
             return answer(_told(receipt) | {"usage_sequence": receipt.usage_sequence}, 202)
+
+    async def _take(
+        self, door: Door, source: str, request: Request, body: bytes, import_id: str | None = None
+    ) -> Receipt:
+        lines, now = _is_lines(request), utc_now()
+        receipt = None if lines else await self._reception.take_array(door, source, body, now, import_id)
+        return receipt or await self._reception.take(door, source, _split(body, lines), now, import_id)
 
     async def start_import(self, request: Request) -> Response:
         source = self._keys.admit(request.headers.get("authorization"))
@@ -90,10 +97,13 @@ class HttpDoor:
             raise Rejected(400, "invalid", detail) from None
 
 
-def _split(request: Request, body: bytes) -> list[Item]:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def _is_lines(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() in _LINES
+
+
+def _split(body: bytes, lines: bool) -> list[Item]:
     try:
-        return split(body, lines=content_type in _LINES)
+        return split(body, lines=lines)
     except NotJson:
         raise Rejected(400, "not_json", "send a JSON array of events, one event, or one event a line") from None
     except TooManyItems:
@@ -101,13 +111,7 @@ def _split(request: Request, body: bytes) -> list[Item]:
 
 
 def _told(receipt: Receipt) -> dict[str, Any]:
-    results = [_told_of(result) for result in receipt.results]
-    return {"accepted": receipt.accepted, "refused": receipt.refused, "results": results}
-
-
-def _told_of(result: Result) -> dict[str, str | None]:
-    told: dict[str, str | None] = {"id": result.id, "status": result.status, "reason": result.reason}
-    return told | {"detail": result.detail} if result.reason else told
+    return {"accepted": receipt.accepted, "refused": receipt.refused, "results": receipt.results}
 
 
 async def on_rejected(request: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from pydantic import ValidationError
@@ -47,6 +47,16 @@ class Refused:
     reason: Reason
     detail: str
     event_id: str | None = None
+
+
+class Window(NamedTuple):
+    earliest: datetime
+    latest: datetime
+
+
+def window_of(now: datetime, *, live: bool) -> Window:
+    """When usage that is taken now may have occurred, both ends among it."""
+    return Window(max(now - OLDEST, _FIRST_INSTANT) if live else _FIRST_INSTANT, now + FURTHEST_AHEAD)
 
 
 def judge(raw: bytes, now: datetime, *, live: bool) -> Accepted | Refused:

@@ -1,5 +1,9 @@
 """The NATS door: RAW's messages, acknowledged only when all they held is stored. Judges nothing; answers nobody."""
 
+import asyncio
+from collections.abc import Awaitable, Sequence
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -11,16 +15,20 @@ from nats.errors import Error
 from pydantic import TypeAdapter, ValidationError
 
 from uptake.messages.fields import Slug
-from uptake.streams import RAW_CONSUMER
+from uptake.pull import instant, numbers
+from uptake.streams import INGESTION_CONSUMER, RAW_CONSUMER
 from uptake.subjects import RAW
+from uptake_ingestion.batches import Row
 from uptake_ingestion.body import MAX_BODY_BYTES
-from uptake_ingestion.intake import Refused
+from uptake_ingestion.intake import Refused, Window, window_of
 from uptake_ingestion.items import MAX_ITEMS, Item, NotJson, TooManyItems, split
 from uptake_ingestion.meters import NOT_STORED
+from uptake_ingestion.plain import find
 from uptake_ingestion.publishing import NotStored
 from uptake_ingestion.reception import Reception
 
-_AT_ONCE = 256  # messages being worked on; a message may have 1 MiB, most have far less
+_AT_ONCE = min(2000, INGESTION_CONSUMER.max_ack_pending or 2000)  # more the broker does not hand out
+_GATHER_S = 0.025  # for so long a batch waits for more after its first message
 _LONGEST_DELAY_S = 60.0
 _SLUG: TypeAdapter[str] = TypeAdapter(Slug)
 _NOBODY = "unknown"  # the source of what came under a subject that names no producer
@@ -37,28 +45,22 @@ class RawDoor:
             "raw.v1.>",
             durable=RAW_CONSUMER,
             stream=JStream(RAW, declare=False),
-            pull_sub=PullSub(batch_size=_AT_ONCE, timeout=1.0),
+            pull_sub=PullSub(batch=True, batch_size=_AT_ONCE, timeout=_GATHER_S),
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,  # a producer may name any subject to answer to
             decoder=_hand_through,
         )(self.take)
 
-    async def take(self, message: Any) -> None:
-        """One message. Whatever happens, it is acknowledged when stored, or comes again later, never dropped."""
-        raw: Msg = message.raw_message
-        try:
-            await self._store(raw)
-            await raw.ack()
-        except NotStored as error:
-            _log.warning("not stored, tried again later", error=str(error))
-            NOT_STORED.labels("raw").inc()
-            await _again_later(raw)
-        except Exception:
-            _log.exception("not taken, tried again later")
-            await _again_later(raw)
+    async def take(self, batch: Any) -> None:
+        """Many messages. Each is acknowledged when all it held is stored, or comes again later; none is dropped."""
+        messages: list[Msg] = batch.raw_message
+        plain, others = _sorted_out(messages)
+        together = [(theirs, self._reception.put("raw", source, rows)) for source, (rows, theirs) in plain.items()]
+        one_by_one = [([message], self._store(message)) for message in others]
+        await asyncio.gather(*(_settle(*part) for part in [*together, *one_by_one]))
 
     async def _store(self, raw: Msg) -> None:
-        arrived = raw.metadata.timestamp  # not now: an event grows no older while it waits for us
+        arrived = _arrived(raw)  # not now: an event grows no older while it waits for us
         source = source_of(raw.subject)
         items = items_of(raw.data) if source else Refused("unknown_producer", "the subject is raw.v1.PRODUCER.TYPE")
         if isinstance(items, Refused):
@@ -67,6 +69,43 @@ class RawDoor:
             await self._reception.take("raw", source, items, arrived)
 
 
+def _sorted_out(messages: Sequence[Msg]) -> tuple[dict[str, tuple[list[Row], list[Msg]]], list[Msg]]:
+    """By producer, the messages that are one good plain usage event each; and all others."""
+    arrived = [_arrived(message) for message in messages]
+    # Good whenever it came: what is near an end of the window is looked at by itself.
+    window = Window(window_of(max(arrived), live=True).earliest, window_of(min(arrived), live=True).latest)
+    plain: dict[str, tuple[list[Row], list[Msg]]] = {}
+    others = []
+    for message, row in zip(messages, find([message.data for message in messages], window), strict=True):
+        source = source_of(message.subject)
+        if row is None or source is None:
+            others.append(message)
+            continue
+        rows, theirs = plain.setdefault(source, ([], []))
+        rows.append(row)
+        theirs.append(message)
+    return plain, others
+
+
+async def _settle(messages: Sequence[Msg], stored: Awaitable[Any]) -> None:
+    try:
+        await stored
+        for message in messages:
+            await message.ack()
+    except NotStored as error:
+        _log.warning("not stored, tried again later", error=str(error), messages=len(messages))
+        NOT_STORED.labels("raw").inc()
+        await _again_later(messages)
+    except Exception:
+        _log.exception("not taken, tried again later")
+        await _again_later(messages)
+
+
+def _arrived(message: Msg) -> datetime:
+    return instant(numbers(message.reply)[2])
+
+
+@lru_cache(maxsize=4096)
 def source_of(subject: str) -> str | None:
     """The producer's token of `raw.v1.<producer>.<type>`; what follows it is a hint that decides nothing."""
     tokens = subject.split(".")
@@ -92,8 +131,10 @@ async def _hand_through(message: NatsMessage) -> NatsMessage:
     return message  # bytes stay bytes, and no dependency injection, which would cost a thread hop a message
 
 
-async def _again_later(raw: Msg) -> None:
+async def _again_later(messages: Sequence[Msg]) -> None:
     try:
-        await raw.nak(delay=min(_LONGEST_DELAY_S, 0.5 * 2 ** min(raw.metadata.num_delivered, 10)))
-    except Error as error:  # then it comes again when the consumer's ack_wait is over
+        for message in messages:
+            if not message.is_acked:
+                await message.nak(delay=min(_LONGEST_DELAY_S, 0.5 * 2 ** min(message.metadata.num_delivered, 10)))
+    except Error as error:  # then they come again when the consumer's ack_wait is over
         _log.warning("no nak", error=repr(error))

@@ -7,33 +7,35 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from uptake.messages.events import Event, Usage
-from uptake_ingestion.batches import lane_of
+import msgspec
+
+from uptake.messages.events import Event
+from uptake_ingestion import plain
+from uptake_ingestion.batches import Row, by_lane
 from uptake_ingestion.facts import FactBook
-from uptake_ingestion.intake import Reason, Refused, judge
+from uptake_ingestion.intake import Reason, Refused
 from uptake_ingestion.items import Item
 from uptake_ingestion.meters import EVENTS, REFUSED
 from uptake_ingestion.publishing import Publisher
 from uptake_ingestion.refusals import RefusalLog
-from uptake_ingestion.usage import Stored, UsageWriter, all_stored
+from uptake_ingestion.usage import UsageWriter, until_stored
 
 Door = Literal["http", "import", "raw"]
 _CONFLICT = "another event has this id already and stands; send a correction under a new id"
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, gc=False):
     """The answer for one item; `reason` and `detail` for what was refused, a conflict among it."""
 
     id: str | None
-    status: Literal["accepted", "duplicate", "conflict", "refused"]
+    status: Literal["accepted", "duplicate", "conflict", "refused"] = "accepted"
     reason: Reason | None = None
-    detail: str | None = None
+    detail: str | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Results in the order of the items; the last sequence of USAGE that holds one of them, 0 for none."""
+    """Results in the order of the items; a sequence of USAGE by which all of them are stored, 0 when none is usage."""
 
     results: list[Result]
     usage_sequence: int = 0
@@ -60,33 +62,47 @@ class Reception:
         self._usage = UsageWriter(publisher, linger_s)
         self._refusals = RefusalLog(publisher)
 
+    async def take_array(
+        self, door: Door, source: str, body: bytes, now: datetime, import_id: str | None = None
+    ) -> Receipt | None:
+        """As `take` for a JSON array of good plain usage; null for any other body, of which nothing was taken."""
+        rows = plain.array(body, now, live=import_id is None)
+        if not rows:
+            return None
+        results = [Result(row.id) for row in rows]
+        return Receipt(results, await self.put(door, source, rows, import_id))
+
+    async def put(self, door: Door, source: str, rows: Sequence[Row], import_id: str | None = None) -> int:
+        """Usage that was judged before. Returns a sequence by which it is stored; raises NotStored."""
+        sequence = await until_stored(self._usage.add(by_lane(rows, source, import_id)))
+        EVENTS.labels(door, "accepted").inc(len(rows))
+        return sequence
+
     async def take(
         self, door: Door, source: str, items: Sequence[Item], now: datetime, import_id: str | None = None
     ) -> Receipt:
         """Returns when everything is stored. Raises NotStored when something may not be: then send all of it again."""
         delivery = _Delivery(source, now)
-        batches: set[Stored] = set()
+        rows: list[Row] = []
         facts: dict[tuple[type[Event], str], list[tuple[int, Item, Event]]] = defaultdict(list)
         refusals: list[tuple[int, Item, Refused]] = []
-        for index, item in enumerate(items):
-            verdict = judge(item.raw, now, live=import_id is None)
-            if isinstance(verdict, Refused):
+        verdicts = plain.judge_all([item.raw for item in items], now, live=import_id is None)
+        for index, (item, verdict) in enumerate(zip(items, verdicts, strict=True)):
+            if isinstance(verdict, Row):
+                rows.append(verdict)
+                delivery.results[index] = Result(verdict.id)
+            elif isinstance(verdict, Refused):
                 refusals.append((index, item, _at_line(verdict, item)))
-            elif isinstance(verdict.event, Usage):
-                lane = lane_of(verdict.event, source, import_id)
-                batches.add(self._usage.add(lane, verdict.event, len(item.raw)))
-                delivery.results[index] = Result(verdict.event.id, "accepted")
             else:
-                facts[type(verdict.event), verdict.event.id].append((index, item, verdict.event))
-        stored = asyncio.create_task(all_stored(batches))
-        await _all_or_nothing(
-            [
-                stored,
-                *(asyncio.create_task(self._record(delivery, of_one_id)) for of_one_id in facts.values()),
-                *(asyncio.create_task(self._refuse(delivery, *refusal)) for refusal in refusals),
-            ]
-        )
-        receipt = Receipt([delivery.results[index] for index in range(len(items))], stored.result())
+                facts[type(verdict), verdict.id].append((index, item, verdict))
+        stored = self._usage.add(by_lane(rows, source, import_id)) if rows else None
+        tasks = [
+            asyncio.create_task(until_stored(stored)),
+            *(asyncio.create_task(self._record(delivery, of_one_id)) for of_one_id in facts.values()),
+            *(asyncio.create_task(self._refuse(delivery, *refusal)) for refusal in refusals),
+        ]
+        await _all_or_nothing(tasks)
+        receipt = Receipt([delivery.results[index] for index in range(len(items))], await until_stored(stored))
         _count(door, receipt)
         return receipt
 

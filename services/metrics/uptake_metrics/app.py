@@ -26,12 +26,14 @@ from uptake.settings import DatabaseSettings, Port, ServiceSettings
 from uptake.start import start
 from uptake_metrics import http, ledger, meters
 from uptake_metrics.board import Board
+from uptake_metrics.books import Books
 from uptake_metrics.chores import Chore, Chores, unhurried
 from uptake_metrics.counting import Counting
 from uptake_metrics.exporter import Exporter
 from uptake_metrics.leases import RENEW_EVERY_S, Leases
 from uptake_metrics.publishing import Publisher
 from uptake_metrics.reading import Reading
+from uptake_metrics.rebuilding import Rebuilding
 from uptake_metrics.register import Register
 from uptake_metrics.rezoning import Rezoning
 from uptake_metrics.tally import Tally
@@ -51,7 +53,13 @@ class Settings(ServiceSettings, DatabaseSettings):
 def build(settings: Settings) -> FastAPI:
     """The service as an ASGI app: its lifespan connects, reads and publishes until it ends."""
     service = _Service(settings)
-    app = http.build(service.answers, ready=lambda: service.board.complete, lifespan=service.live)
+    app = http.build(
+        service.answers,
+        Books(service.engine, service.counting),
+        service.rebuilding,
+        ready=lambda: service.board.complete,
+        lifespan=service.live,
+    )
     app.routes.extend(telemetry.routes(service.health, extra=service.exporter.text))
     return app
 
@@ -71,6 +79,9 @@ class _Service:
         self.board = board = Board(counting, register, tally, utc_now)
         self.exporter = Exporter(board, lambda: self.leases.shards)
         self.answers = http.Answers(engine, counting, register, tally, board, settings.vendor_zone, utc_now)
+        self.rebuilding = Rebuilding(
+            engine, counting, register, lambda: Register(engine, settings.vendor_zone, self.rejects.put), utc_now
+        )
         self.chores = Chores(self._is_loaded)
 
     @asynccontextmanager
@@ -141,11 +152,15 @@ class _Service:
             while self.leases.leads and await publisher.send(js):
                 pass
 
+        async def rebuild() -> None:
+            await self.rebuilding.run_once(js)
+
         return [
             (0.5, patiently(self.board.refresh)),
             (0.5, rezoning.run_once),
             (0.5, patiently(publisher.evaluate)),
             (0.5, send),
+            (1, rebuild),
             (10, patiently(publisher.close_days)),
             *self._housekeeping(reading),
         ]

@@ -15,7 +15,6 @@ The level on day D depends on the days (D - window, D] alone. So the ring may fo
 are then missing in `before` and in `after`, and cancel out for every D whose window still lies in the ring.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -23,8 +22,12 @@ import numpy as np
 from uptake_metrics.userdays import EPOCH_DAYS, I32, U64, WINDOWS
 
 ROWS: Final = 2 * EPOCH_DAYS  # the ring's days and as many ahead, where what is active today expires
-PASS: Final = 1 << 14  # masks a pass, so that the intermediate columns stay in the cache
+PASS: Final = 1 << 12  # masks a pass, so that the intermediate columns stay in the cache
 SMALLEST_ROOM: Final = 64
+#: By kind of edge, which are two for each window, the first and the last day of a stay: the row that its first day has,
+#: from window to window, and what is added there.
+_ORIGINS: Final = np.array([plane * ROWS + delay for plane, window in enumerate(WINDOWS) for delay in (0, window)])
+_SIGNS: Final = np.array([1, -1] * len(WINDOWS), dtype=np.int32)
 
 
 class Book:
@@ -66,26 +69,24 @@ class Book:
             self._change(column[part], before[part], after[part])
 
     def _change(self, column: I32, before: U64, after: U64) -> None:
-        was_is = zip(WINDOWS, _edges(before), _edges(after), strict=True)
-        for plane, (window, (was_first, was_last), (is_first, is_last)) in enumerate(was_is):
-            self._book(plane, 0, column, is_first & ~was_first, 1)
-            self._book(plane, 0, column, was_first & ~is_first, -1)
-            self._book(plane, window, column, is_last & ~was_last, -1)
-            self._book(plane, window, column, was_last & ~is_last, 1)
+        was, now = _edges(before), _edges(after)
+        self._book(now & ~was, column, 1)
+        self._book(was & ~now, column, -1)
 
-    def _book(self, plane: int, delay: int, column: I32, days: U64, sign: int) -> None:
-        """Add `sign` at every day set in `days`, `delay` rows later. One round per day of the busiest mask."""
-        room = self._base.shape[1]
-        flat = self._rows.reshape(-1)
-        origin = (plane * ROWS + delay) * room
+    def _book(self, edges: U64, column: I32, sign: int) -> None:
+        """Book every day set in `edges` [kind of edge, mask]. One round per day of the busiest mask."""
+        flat, room = self._rows.reshape(-1), self._base.shape[1]
+        days = edges.reshape(-1)
         some = np.flatnonzero(days)
-        while len(some):
-            days, column = days.take(some), column.take(some)
+        kind, mask = np.divmod(some, max(1, len(column)))
+        days, origin, signs = days.take(some), _ORIGINS.take(kind) * room + column.take(mask), _SIGNS.take(kind) * sign
+        while len(days):
             below = days - np.uint64(1)
             row = np.bitwise_count(~days & below).astype(np.int64)  # number of the lowest set bit
-            np.add.at(flat, row * room + column + origin, np.int32(sign))  # a plain 1 would be 25 times slower
+            np.add.at(flat, row * room + origin, signs)  # of the same type, or it would be 25 times slower
             days = days & below
             some = np.flatnonzero(days)
+            days, origin, signs = days.take(some), origin.take(some), signs.take(some)
 
     def levels(self, first: int, last: int, columns: int | slice) -> I32:
         """[window, day, columns] on the days of rows `first..last`; one column by number has no axis."""
@@ -94,13 +95,16 @@ class Book:
         return before[:, None] + run
 
 
-def _edges(mask: U64) -> Iterator[tuple[U64, U64]]:
-    """For each window: the active days that begin a stay, and those that end one."""
+def _edges(mask: U64) -> U64:
+    """[kind, mask], two for each window: the active days that begin a stay, and those that end one."""
+    edges = np.empty((2 * len(WINDOWS), len(mask)), np.uint64)
     earlier, later, reach = mask << np.uint64(1), mask >> np.uint64(1), 1
-    for window in WINDOWS:
+    for plane, window in enumerate(WINDOWS):
         while reach < window:
             step = min(reach, window - reach)
             earlier |= earlier << np.uint64(step)
             later |= later >> np.uint64(step)
             reach += step
-        yield mask & ~earlier, mask & ~later
+        edges[2 * plane] = mask & ~earlier
+        edges[2 * plane + 1] = mask & ~later
+    return edges

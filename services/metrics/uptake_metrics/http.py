@@ -10,23 +10,22 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from uptake import subjects
 from uptake.messages.kpi import AccountKpis, Trial
 from uptake.problems import Problem, install
-from uptake_metrics import ledger, snapshots, trials, worklist
+from uptake_metrics import snapshots, trials, worklist
 from uptake_metrics.activity import TRIAL
 from uptake_metrics.board import Board, Line
+from uptake_metrics.books import Books
 from uptake_metrics.counting import Counting, newest_day
 from uptake_metrics.kpis import account_kpis
 from uptake_metrics.portfolio import Choice, Member, PortfolioKpis, Status, portfolio_kpis
+from uptake_metrics.rebuilding import Progress, Rebuilding
 from uptake_metrics.register import Register
 from uptake_metrics.tally import Tally
 from uptake_metrics.team import TeamKpis, team_kpis
 from uptake_metrics.zones import local_day, to_day
 
 MAX_HISTORY_DAYS = 1100
-MAX_BOOK_LINES = 100_000
-_LAST_HOUR = 2**31 - 1
 _AT_A_TIME = 200  # lines of an answer between two turns of the event loop
 FIRST_DAY = date(1970, 3, 1)  # of which every window lies in the days that are counted
 
@@ -84,36 +83,6 @@ class ImportState(BaseModel):
     reason: str
     state: Literal["running", "applying", "done"]
     usage_sequence: int | None
-
-
-class BookLine(BaseModel):
-    """Usage events of one account (null: of none) in the hour in which ingestion received them."""
-
-    account: str | None
-    hour: datetime
-    accepted: int
-    stored: int
-    processed: int
-    refused: int
-    balanced: bool
-
-
-class BookTotals(BaseModel):
-    accepted: int
-    stored: int
-    processed: int
-    refused: int
-
-
-class Books(BaseModel):
-    """`GET /api/v1/books`: what became of every usage event. `accepted = stored = processed + refused`, or something is
-    wrong: `missing` are events that ingestion knew to be stored and that were never read."""
-
-    balanced: bool
-    totals: BookTotals
-    missing: int
-    rows: list[BookLine]
-    truncated: bool
 
 
 class Answers:
@@ -223,51 +192,6 @@ class Answers:
             state = "done"
         return ImportState(import_id=import_id, reason=job.reason, state=state, usage_sequence=job.usage_sequence)
 
-    async def books(
-        self,
-        account: str | None = None,
-        first: Annotated[datetime | None, Query(alias="from")] = None,
-        last: Annotated[datetime | None, Query(alias="to")] = None,
-        limit: Annotated[int, Query(ge=0, le=MAX_BOOK_LINES)] = 10_000,
-    ) -> Books:
-        """What became of every usage event, by account and hour: the last 45 days, or from one hour to another."""
-        start, end = ledger.hour_of(first) if first else 0, ledger.hour_of(last) if last else _LAST_HOUR
-        shard = None if account is None else subjects.shard_of(account)
-        async with self._engine.connect() as connection:
-            totals = await ledger.totals(connection, start, end)
-            processed = await ledger.lines(connection, start, end, shard)
-            refused = {} if account is not None else await ledger.refusals(connection, start, end)
-        lines = [_refused_line(hour, events) for hour, events in sorted(refused.items())]
-        for number, line in enumerate(processed, 1):
-            told = self._book_line(line)
-            if account in (None, told.account):
-                lines.append(told)
-            if number % 10_000 == 0:
-                await asyncio.sleep(0)
-        told_totals = BookTotals(
-            accepted=totals.accepted, stored=totals.stored, processed=totals.processed, refused=totals.refused
-        )
-        return Books(
-            balanced=totals.balanced,
-            totals=told_totals,
-            missing=totals.missing,
-            rows=lines[:limit],
-            truncated=len(lines) > limit,
-        )
-
-    def _book_line(self, line: ledger.Line) -> BookLine:
-        keys, events = self._counting.shards[line.shard].keys, line.events
-        account = keys[line.series].account if line.series != ledger.NO_ACCOUNT else None
-        return BookLine(
-            account=account,
-            hour=ledger.start_of(line.hour),
-            accepted=events,
-            stored=events,
-            processed=events,
-            refused=0,
-            balanced=True,
-        )
-
     async def _lines(self, as_of: date | None) -> list[Line]:
         """Every account on its own today, or on another day."""
         if as_of is None:
@@ -304,18 +228,6 @@ class Answers:
         return TrialLine(**trial.model_dump(), usage=usage)
 
 
-def _refused_line(hour: int, events: int) -> BookLine:
-    return BookLine(
-        account=None,
-        hour=ledger.start_of(hour),
-        accepted=events,
-        stored=events,
-        processed=0,
-        refused=events,
-        balanced=True,
-    )
-
-
 def _in_range(day: date, today: date) -> date:
     if not FIRST_DAY <= day <= today:
         raise Problem(400, "invalid_day", f"the newest day is {today}: ask for a day from {FIRST_DAY} to then")
@@ -328,7 +240,13 @@ def _account_line(line: Line, revision: int) -> AccountLine:
     return AccountLine(**{name: getattr(line.account, name) for name in names}, seats=line.seats, kpis=kpis)
 
 
-def build(answers: Answers, ready: Callable[[], bool], **options: Any) -> FastAPI:
+class RebuildWanted(BaseModel):
+    """`POST /api/v1/rebuild`. `check`: compare only."""
+
+    check: bool = False
+
+
+def build(answers: Answers, books: Books, rebuilding: Rebuilding, ready: Callable[[], bool], **options: Any) -> FastAPI:
     """The HTTP app; until `ready` every question about numbers is answered 503, not with half of them."""
     app = FastAPI(title="Uptake metrics", docs_url=None, redoc_url=None, **options)  # their pages load from a CDN
     app.add_api_route("/api/v1/accounts", answers.accounts, response_model=list[AccountLine])
@@ -338,7 +256,18 @@ def build(answers: Answers, ready: Callable[[], bool], **options: Any) -> FastAP
     app.add_api_route("/api/v1/trials", answers.trials)
     app.add_api_route("/api/v1/team", answers.team)
     app.add_api_route("/api/v1/portfolio", answers.portfolio)
-    app.add_api_route("/api/v1/books", answers.books)
+    app.add_api_route("/api/v1/books", books.answer)
+
+    @app.get("/api/v1/rebuild")
+    async def rebuild_state() -> Progress:
+        """How far the last rebuild is, and what it found."""
+        return rebuilding.progress
+
+    @app.post("/api/v1/rebuild", status_code=202)
+    async def rebuild(wanted: RebuildWanted) -> Progress:
+        """Recount from the log what it still covers, and put right what differs; one at a time."""
+        return rebuilding.request(wanted.check)
+
     app.add_api_route("/api/v1/imports/{import_id:path}", answers.import_state)
 
     @app.middleware("http")

@@ -8,37 +8,29 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Literal, NamedTuple
 
 import numpy as np
 import xxhash
 
-from uptake_metrics.activity import PRODUCTION, qualifies
+from uptake_metrics.activity import PRODUCTION
 from uptake_metrics.columns import Columns, Unattributed
-from uptake_metrics.userdays import I32, U64, Masks, UserDays
+from uptake_metrics.live_days import LiveDays
+from uptake_metrics.series import CONTACT, FEATURE, NO_SERIES, TOTAL, SeriesIndex, SeriesKey
+from uptake_metrics.userdays import I32, U64, Masks, UserDays, distinct, placed, starts
 from uptake_metrics.windows import Activity, Fresh
 from uptake_metrics.zones import local_days
+
+__all__ = ["CONTACT_USER", "MAX_FEATURES", "Change", "HourCounts", "SeriesKey", "Shard", "user_hash"]
 
 #: A hostile producer could name a new feature with every event; beyond so many an account's count in its total only.
 MAX_FEATURES = 2_000
 #: A sign of life is nobody's: the contact series has this one user.
 CONTACT_USER = 0
-_NOT_COUNTED = -1
-
-Kind = Literal["total", "feature", "contact"]
 
 
-class SeriesKey(NamedTuple):
-    """What a series counts: all activity of an account, one feature of it, or any sign of life."""
-
-    account: str
-    kind: Kind
-    environment: str = ""
-    feature: str = ""
-
-
-class HourCounts(NamedTuple):
-    """Events of each account, told by its contact series, ascending; -1 = of no account."""
+@dataclass(frozen=True, slots=True)
+class HourCounts:
+    """How many events of each account were received in an hour, by its contact series; `NO_SERIES` for no account."""
 
     series: I32
     events: I32
@@ -55,9 +47,9 @@ class Change:
     people: set[tuple[str, int, str]]  # account, hash, user id
     events: int
     first_day: dict[str, int]  # per account that has fresh days: the earliest, in days since 1970
+    hours: dict[int, HourCounts]  # since 1970; all events are in it, whatever became of them
     unattributed: list[Unattributed] = field(default_factory=list)
     not_counted: Counter[str] = field(default_factory=Counter)
-    hours: dict[int, HourCounts] = field(default_factory=dict)
 
 
 def user_hash(user: str) -> int:
@@ -65,28 +57,58 @@ def user_hash(user: str) -> int:
     return xxhash.xxh3_64_intdigest(user.encode())
 
 
+def _user_hashes(columns: Columns) -> U64:
+    digests = b"".join(map(xxhash.xxh3_64_digest, columns.users))
+    return np.frombuffer(digests, ">u8").astype(np.uint64)
+
+
 class Shard:
-    """The accounts of one shard. `front` is the newest local day that exists anywhere, in days since 1970."""
+    """The accounts of one shard. `front` is the newest local day that exists anywhere, in days since 1970.
+
+    Whoever has a user-day in a series has it in the parents of that series too. So an event whose user-day is known in
+    the narrowest series ends there, and most do.
+    """
 
     def __init__(self, number: int, front: int) -> None:
         self.number = number
         self.activity = Activity(front)
-        self.keys: list[SeriesKey] = []
-        self.series: dict[SeriesKey, int] = {}
         self.zones: dict[str, str] = {}
-        self._features: Counter[str] = Counter()
-        self._feature_series: dict[tuple[str, str, str], int] = {}
+        self._index = SeriesIndex(MAX_FEATURES)
+        self._days = LiveDays()
+        self._zone: I32 = np.empty(0, np.int32)  # code by contact series
         self._stored_series = 0
         self._new_zones: dict[str, str] = {}
 
+    @property
+    def keys(self) -> list[SeriesKey]:
+        """The series in the order of their numbers."""
+        return self._index.keys
+
+    @property
+    def series(self) -> dict[SeriesKey, int]:
+        return self._index.numbers
+
     def restore(self, keys: Sequence[SeriesKey], zones: dict[str, str], masks: Masks) -> None:
         """Take over what is stored: the series in the order of their numbers, their zones, and the newest masks."""
-        for key in keys:
-            self._add(key)
-        self._stored_series = len(self.keys)
-        self.zones = zones
+        self._adopt(keys, zones)
         self.activity.load(masks)
         self.activity.rebook()
+
+    def follow(self, keys: Sequence[SeriesKey], zones: dict[str, str], fresh: UserDays) -> set[str]:
+        """Take over what another process stored since: its new series, the zones of new accounts, its user-days.
+
+        Returns the accounts whose counts changed.
+        """
+        self._adopt(keys, zones)
+        self.activity.advance(int(fresh.day.max(initial=self.activity.front)))
+        changed = self.activity.add(fresh.series, fresh.user, fresh.day)
+        return set(self._first_days(_rows([changed])))
+
+    def _adopt(self, keys: Sequence[SeriesKey], zones: dict[str, str]) -> None:
+        self._index.add(keys)
+        self.zones.update(zones)
+        self._grow(zones.__getitem__)
+        self._stored_series = len(self.keys)
 
     def total(self, account: str, environment: str = PRODUCTION) -> int | None:
         return self.series.get(SeriesKey(account, "total", environment))
@@ -96,7 +118,7 @@ class Shard:
 
     def contact(self, account: str) -> int | None:
         """The series of any sign of life; none when the account never sent anything."""
-        return self.series.get(SeriesKey(account, "contact"))
+        return self._index.contacts.get(account.encode())
 
     def of_account(self, account: str) -> list[int]:
         """Every series of an account, whatever it counts."""
@@ -104,38 +126,23 @@ class Shard:
 
     def absorb(self, columns: Columns, zone_of: Callable[[str], str]) -> Change:
         """Count the events; `zone_of` says the zone of an account that is new to the shard."""
-        self._meet(columns, zone_of)
-        rows = self._rows(columns, self._local_days(columns))
-        self.activity.advance(int(rows.day.max(initial=self.activity.front)))
-        return self._change(columns, self.activity.add(rows.series, rows.user, rows.day))
-
-    def follow(self, keys: Sequence[SeriesKey], zones: dict[str, str], fresh: UserDays) -> set[str]:
-        """Take over what another process stored since; returns the accounts whose numbers may have changed."""
-        for key in keys:
-            self._add(key)
-        self._stored_series = len(self.keys)
-        self.zones.update(zones)
-        self.activity.advance(int(fresh.day.max(initial=self.activity.front)))
-        changed = self.activity.add(fresh.series, fresh.user, fresh.day)
-        series = set(changed.series.tolist()) | set(changed.older.series.tolist())
-        return {self.keys[number].account for number in series if self.keys[number].kind != "feature"}
+        contact, series = self._index.narrowest(columns)
+        self._grow(zone_of)
+        days = self._days.days(columns.instants, self._zone.take(contact), self.activity.front)
+        self.activity.advance(int(days.max(initial=self.activity.front)))
+        users = _user_hashes(columns)
+        fresh = self._add(UserDays(series, np.where(series == contact, np.uint64(CONTACT_USER), users), days))
+        return self._change(columns, contact, users, fresh)
 
     def user_days(self, columns: Columns, zone: str) -> UserDays:
         """What these events of known accounts are in another zone, with repeats; counts nothing."""
-        self._meet(columns, lambda _: zone)
-        return self._rows(columns, local_days(np.array(columns.instants_us, np.int64), zone))
-
-    def _rows(self, columns: Columns, days: I32) -> UserDays:
-        """A sign of life for every event, and activity in total and by feature for those that count."""
-        contact, total, feature = (np.fromiter(codes, np.int32, len(columns)) for codes in self._codes(columns))
-        users = np.fromiter(map(user_hash, columns.users), np.uint64, len(columns))
-        counted = (feature != _NOT_COUNTED) & np.array(columns.counted, np.bool_)
-        by_feature = counted & (feature != total)
-        return UserDays(
-            np.concatenate([contact, total[counted], feature[by_feature]]),
-            np.concatenate([np.full(len(columns), CONTACT_USER, np.uint64), users[counted], users[by_feature]]),
-            np.concatenate([days, days[counted], days[by_feature]]),
-        )
+        contact, series = self._index.narrowest(columns)
+        self._grow(lambda _: zone)
+        users = np.where(series == contact, np.uint64(CONTACT_USER), _user_hashes(columns))
+        rows = [UserDays(series, users, local_days(columns.instants, zone))]
+        while len(rows[-1]):
+            rows.append(self._wider(rows[-1]))
+        return _joined(rows)
 
     def undo(self, change: Change) -> None:
         """The change could not be stored: forget its user-days, and its series and zones with them.
@@ -144,135 +151,122 @@ class Shard:
         """
         self.activity.remove(change.fresh.series, change.fresh.user, change.fresh.day)
         self.activity.forget_series(self._stored_series)
-        for key in self.keys[self._stored_series :]:
-            del self.series[key]
-            self._features[key.account] -= key.kind == "feature"
-        del self.keys[self._stored_series :]
+        self._index.forget(self._stored_series)
         for account in self._new_zones:
             del self.zones[account]
         self._new_zones.clear()
-        self._feature_series.clear()
 
     def settle(self, change: Change) -> None:
         self._stored_series = max(self._stored_series, *(n + 1 for n in change.new_series), 0)
         for account in change.new_zones:
             self._new_zones.pop(account, None)
 
-    def _meet(self, columns: Columns, zone_of: Callable[[str], str]) -> None:
-        """Give a number to every series that these events need and the shard has not seen yet."""
-        for account in set(columns.accounts) - self.zones.keys():
-            self.zones[account] = self._new_zones[account] = zone_of(account)
-            self._number(SeriesKey(account, "contact"))
-        seen = self._feature_series
-        triples = zip(columns.accounts, columns.environments, columns.features, strict=True)
-        for triple in dict.fromkeys(compress(triples, columns.counted)):  # in order: whose series is the last decides
-            if triple in seen:
-                continue
-            account, environment, feature = triple
-            total = self._number(SeriesKey(account, "total", environment))
-            number = self._feature(account, environment, feature, total)
-            if number != total:  # not remembered, or a flood of features would fill the memory
-                seen[triple] = number
+    def _grow(self, zone_of: Callable[[str], str]) -> None:
+        """Count the series that the index met, each in the zone of its account."""
+        first = self.activity.series_count
+        new = self.keys[first:]
+        if not new:
+            return
+        for key in new:
+            if key.account not in self.zones:
+                self.zones[key.account] = self._new_zones[key.account] = zone_of(key.account)
+        self._zone = placed(self._zone, first, [self._days.code(self.zones[key.account]) for key in new])
+        self.activity.grow(self._index.kind[first : first + len(new)] == TOTAL)
 
-    def _feature(self, account: str, environment: str, feature: str, total: int) -> int:
-        """The series of a feature; the account's total where it has too many; none where it is no activity."""
-        if not qualifies(feature):
-            return _NOT_COUNTED
-        key = SeriesKey(account, "feature", environment, feature)
-        if key not in self.series and self._features[account] >= MAX_FEATURES:
-            return total
-        return self._number(key)
+    def _add(self, rows: UserDays) -> list[Fresh]:
+        """Add user-days, and those that were news in a series to the parents too."""
+        changed = []
+        while len(rows):
+            changed.append(self.activity.add(rows.series, rows.user, rows.day))
+            rows = self._wider(_rows(changed[-1:]))
+        return changed
 
-    def _number(self, key: SeriesKey) -> int:
-        known = self.series.get(key)
-        return self._add(key) if known is None else known
+    def _wider(self, rows: UserDays) -> UserDays:
+        """What these user-days are in the parents of their series, with repeats."""
+        if not len(rows):
+            return rows
+        parent = self._index.parent.take(rows.series)
+        some = np.flatnonzero(parent != NO_SERIES)
+        series, user = parent.take(some), rows.user.take(some)
+        user[self._index.kind.take(series) == CONTACT] = CONTACT_USER
+        return UserDays(series, user, rows.day.take(some))
 
-    def _add(self, key: SeriesKey) -> int:
-        number = self.activity.add_series(booked=key.kind == "total")
-        self.keys.append(key)
-        self.series[key] = number
-        if key.kind == "feature":
-            self._features[key.account] += 1
-        return number
-
-    def _codes(self, columns: Columns) -> tuple[list[int], list[int], list[int]]:
-        series, features = self.series, self._feature_series
-        pairs = list(zip(columns.accounts, columns.environments, strict=True))
-        triples = zip(columns.accounts, columns.environments, columns.features, strict=True)
-        contact = {account: series[SeriesKey(account, "contact")] for account in set(columns.accounts)}
-        # Events that are a sign of life only may be alone with their environment; theirs is no series.
-        total = {pair: series.get(SeriesKey(pair[0], "total", pair[1]), _NOT_COUNTED) for pair in set(pairs)}
-        return (
-            [contact[account] for account in columns.accounts],
-            [total[pair] for pair in pairs],
-            [features.get(triple, total[triple[:2]]) for triple in triples],
-        )
-
-    def _local_days(self, columns: Columns) -> I32:
-        instants = np.array(columns.instants_us, np.int64)
-        zones = [self.zones[account] for account in columns.accounts]
-        distinct = set(zones)
-        if len(distinct) == 1:
-            return local_days(instants, distinct.pop())
-        days = np.empty(len(columns), np.int32)
-        names = np.array(zones)
-        for zone in distinct:
-            here = names == zone
-            days[here] = local_days(instants[here], zone)
-        return days
-
-    def _change(self, columns: Columns, changed: Fresh) -> Change:
-        names = {user_hash(user): user for user in set(columns.users)}
-        older = changed.older
-        fresh = UserDays(
-            np.concatenate([changed.series, older.series]),
-            np.concatenate([changed.user, older.user]),
-            np.concatenate([changed.day, older.day]),
-        )
-        first = np.concatenate([changed.first, np.ones(len(older), np.bool_)])
-        new = range(self._stored_series, len(self.keys))
+    def _change(self, columns: Columns, contact: I32, users: U64, changed: list[Fresh]) -> Change:
+        fresh = _rows(changed)
         return Change(
             shard=self.number,
             fresh=fresh,
-            new_series={number: self.keys[number] for number in new},
+            new_series={number: self.keys[number] for number in range(self._stored_series, len(self.keys))},
             new_zones=dict(self._new_zones),
-            people=self._people(fresh.series[first], fresh.user[first], names),
+            people=self._people(changed, columns, users) if len(fresh) else set(),
             events=len(columns),
-            first_day=self._first_days(fresh),
+            first_day=self._first_days(fresh) if len(fresh) else {},
+            hours=_hours(columns, contact),
             unattributed=columns.unattributed,
             not_counted=columns.not_counted,
-            hours=self._hours(columns),
         )
 
-    def _hours(self, columns: Columns) -> dict[int, HourCounts]:
-        rows: dict[int, Counter[int]] = {}
-        at = 0
-        for hour, n in columns.received:
-            counts = rows.setdefault(hour, Counter())
-            accounts = columns.accounts[at : at + n]
-            counts.update(self.series[SeriesKey(account, "contact")] for account in accounts)
-            at += n
-        for hour, n in columns.nameless.items():
-            rows.setdefault(hour, Counter())[-1] += n
-        return {
-            hour: HourCounts(np.array(sorted(c), np.int32), np.array([c[k] for k in sorted(c)], np.int32))
-            for hour, c in rows.items()
-            if c
-        }
-
-    def _people(self, series: I32, users: U64, names: dict[int, str]) -> set[tuple[str, int, str]]:
+    def _people(self, changed: list[Fresh], columns: Columns, hashes: U64) -> set[tuple[str, int, str]]:
         """Users that the ring did not hold before: the database may not know what they are called."""
-        keys = self.keys
-        pairs = zip(series.tolist(), users.tolist(), strict=True)
-        return {(keys[series].account, user, names[user]) for series, user in pairs if keys[series].kind == "total"}
+        series = np.concatenate([part for fresh in changed for part in (fresh.series[fresh.first], fresh.older.series)])
+        person = np.concatenate([part for fresh in changed for part in (fresh.user[fresh.first], fresh.older.user)])
+        total = self._index.kind.take(series) == TOTAL
+        series, person = series[total], person[total]
+        if not len(person):
+            return set()
+        named = np.isin(hashes, person)
+        names = dict(zip(hashes[named].tolist(), map(bytes.decode, compress(columns.users, named)), strict=True))
+        keys, pairs = self.keys, zip(series.tolist(), person.tolist(), strict=True)
+        return {(keys[number].account, user, names[user]) for number, user in pairs}
 
     def _first_days(self, fresh: UserDays) -> dict[str, int]:
-        order = np.lexsort((fresh.day, fresh.series))
-        series, day = fresh.series[order], fresh.day[order]
-        heads = np.flatnonzero(np.diff(series, prepend=np.int32(-1)))
-        earliest: dict[str, int] = {}
-        for number, first in zip(series[heads].tolist(), day[heads].tolist(), strict=True):
-            key = self.keys[number]
-            if key.kind != "feature":
-                earliest[key.account] = min(first, earliest.get(key.account, first))
-        return earliest
+        """The earliest day of each account."""
+        kind = self._index.kind.take(fresh.series)
+        some = np.flatnonzero(kind != FEATURE)
+        series = fresh.series.take(some)
+        contact = np.where(kind.take(some) == CONTACT, series, self._index.parent.take(series))
+        order = np.sort(contact.astype(np.int64) << 32 | fresh.day.take(some))
+        earliest = order[starts(order >> 32)]
+        numbers, days = (earliest >> 32).tolist(), (earliest & 0xFFFFFFFF).tolist()
+        keys = self.keys
+        return {keys[number].account: day for number, day in zip(numbers, days, strict=True)}
+
+
+def _rows(changed: Sequence[Fresh]) -> UserDays:
+    """All user-days that were news, none twice."""
+    older = _joined([fresh.older for fresh in changed])
+    if len(older):
+        older = distinct(older.series, older.user, older.day)
+    return _joined([*(UserDays(fresh.series, fresh.user, fresh.day) for fresh in changed), older])
+
+
+def _joined(parts: Sequence[UserDays]) -> UserDays:
+    if not parts:
+        return UserDays(np.empty(0, np.int32), np.empty(0, np.uint64), np.empty(0, np.int32))
+    return UserDays(
+        np.concatenate([part.series for part in parts]),
+        np.concatenate([part.user for part in parts]),
+        np.concatenate([part.day for part in parts]),
+    )
+
+
+def _hours(columns: Columns, contact: I32) -> dict[int, HourCounts]:
+    hours = [hour for hour, _ in columns.hours]
+    if len(set(hours)) == 1:
+        counts = {hours[0]: _tally(contact)}
+    else:
+        of_event = np.repeat(np.array(hours, np.int64), [events for _, events in columns.hours])
+        counts = {hour: _tally(contact[of_event == hour]) for hour in sorted(set(hours))}
+    for hour, events in columns.unattributed_hours.items():
+        known = counts[hour]
+        counts[hour] = HourCounts(
+            np.concatenate([np.array([NO_SERIES], np.int32), known.series]),
+            np.concatenate([np.array([events], np.int32), known.events]),
+        )
+    return counts
+
+
+def _tally(contact: I32) -> HourCounts:
+    ordered = np.sort(contact)
+    heads = starts(ordered)
+    return HourCounts(ordered[heads], np.diff(heads, append=len(ordered)).astype(np.int32))

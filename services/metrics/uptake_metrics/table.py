@@ -41,12 +41,26 @@ class Table:
         return np.flatnonzero(self.mask)
 
     def find(self, series: I32, user: U64) -> I64:
-        """The slot of each row, ABSENT where there is none."""
-        return self._probe(series, user, claim=False)
+        """The slot of each row, ABSENT where there is none. Most are found at home, or a free slot is."""
+        slots = self._home(series, user)
+        rows = np.flatnonzero((self.series.take(slots) != series) | (self.user.take(slots) != user))
+        step = 0
+        while len(rows):
+            at = slots.take(rows)
+            on = np.flatnonzero(self.series.take(at) != EMPTY)
+            slots[rows] = ABSENT
+            step += 1
+            rows, at = rows.take(on), (at.take(on) + step) & self._last_slot
+            slots[rows] = at
+            other = (self.series.take(at) != series.take(rows)) | (self.user.take(at) != user.take(rows))
+            rows = rows[other]
+        return slots
 
-    def claim(self, series: I32, user: U64) -> I64:
-        """The slot of each row, taking new ones as needed; earlier slot numbers end here. Rows may repeat."""
-        slots = self.find(series, user)
+    def claim(self, series: I32, user: U64, slots: I64 | None = None) -> I64:
+        """The slot of each row, taking new ones as needed; earlier slot numbers end here. Rows may repeat.
+
+        `slots`: what `find` says of them, if that is known."""
+        slots = self.find(series, user) if slots is None else slots
         missing = np.flatnonzero(slots == ABSENT)
         if not len(missing):
             return slots
@@ -54,23 +68,22 @@ class Table:
             self._rebuild(len(missing))
             slots = self.find(series, user)
             missing = np.flatnonzero(slots == ABSENT)
-        slots[missing] = self._probe(series[missing], user[missing], claim=True)
+        slots[missing] = self._fill(series[missing], user[missing])
         return slots
 
-    def _probe(self, series: I32, user: U64, *, claim: bool) -> I64:
+    def _fill(self, series: I32, user: U64) -> I64:
+        """The slots of rows that had none; rows may repeat."""
         at = self._home(series, user)
         slots = np.empty(len(at), dtype=np.int64)
         rows = np.arange(len(at))
         step = 0
         while len(rows):
-            owner = self.series.take(at)
-            free = owner == EMPTY
-            if claim and free.any():
+            free = self.series.take(at) == EMPTY
+            if free.any():
                 self._take(at[free], series[free], user[free])
-                owner = self.series.take(at)
-            hit: Flags = (owner == series) & (self.user.take(at) == user)
-            slots[rows] = np.where(hit, at, ABSENT)  # rows that go on are overwritten in a later round
-            more = np.flatnonzero(~hit & (owner != EMPTY))
+            hit: Flags = (self.series.take(at) == series) & (self.user.take(at) == user)
+            slots[rows[hit]] = at[hit]
+            more = np.flatnonzero(~hit)
             step += 1
             rows, series, user = rows.take(more), series.take(more), user.take(more)
             at = (at.take(more) + step) & self._last_slot
@@ -86,13 +99,14 @@ class Table:
         mixed = user ^ series.astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93)
         mixed ^= mixed >> np.uint64(32)
         mixed *= np.uint64(0x9E3779B97F4A7C15)
-        return (mixed >> self._shift).astype(np.int64)
+        mixed >>= self._shift
+        return mixed.view(np.int64)
 
     def _rebuild(self, wanted: int) -> None:
         live = self.live()
         series, user, mask = self.series[live], self.user[live], self.mask[live]
         self._clear(_bits_for(len(live) + wanted, REBUILD_LOAD))
-        self.mask[self._probe(series, user, claim=True)] = mask
+        self.mask[self._fill(series, user)] = mask
 
 
 def _bits_for(users: int, load: float) -> int:

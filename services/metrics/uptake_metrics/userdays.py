@@ -1,5 +1,6 @@
 """User-days as columns: the shapes that table, book, windows and archive hand to each other. No state, no counting."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,3 +78,12 @@ def span_bits(first: int, last: int) -> np.uint64:
     ones = (1 << max(0, last - first + 1)) - 1
     turn = first & 63
     return np.uint64((ones << turn | ones >> (EPOCH_DAYS - turn)) & (2**64 - 1))
+
+
+def placed(column: I32, first: int, values: Sequence[int]) -> I32:
+    """The column with these values from row `first` on. Its room doubles, so that a few at a time are cheap too."""
+    end = first + len(values)
+    if end > len(column):
+        column = np.pad(column, (0, end))
+    column[first:end] = values
+    return column

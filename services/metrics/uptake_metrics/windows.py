@@ -128,14 +128,20 @@ class Activity:
 
         Raises `AheadOfTheFront` and `UnknownSeries` before anything has changed."""
         held, older = self._split(series, user, day)
-        return self._flip(self._table.claim(held.series, held.user), held.day, older, present=False)
+        slots = self._table.find(held.series, held.user)
+        # What is not in the table reads the mask of its last slot here, and is told apart by its slot.
+        new = np.flatnonzero((self._table.mask.take(slots) & day_bits(held.day) == 0) | (slots == ABSENT))
+        if not len(new):
+            return _nothing(older)
+        slots = self._table.claim(held.series.take(new), held.user.take(new), slots.take(new))
+        return self._flip(slots, held.day.take(new), older, present=False)
 
     def remove(self, series: I32, user: U64, day: I32) -> Fresh:
         """The opposite of `add`: returns the user-days that were known and no longer are."""
         held, older = self._split(series, user, day)
         slots = self._table.find(held.series, held.user)
-        found = np.flatnonzero(slots != ABSENT)
-        return self._flip(slots[found], held.day[found], older, present=True)
+        known = np.flatnonzero((self._table.mask.take(slots) & day_bits(held.day) != 0) & (slots != ABSENT))
+        return self._flip(slots.take(known), held.day.take(known), older, present=True)
 
     def counts(self, day: int) -> Counts:
         """[booked series]: the counts of one day. Raises `OutsideTheRing` before `first_exact_day`."""
@@ -222,15 +228,14 @@ class Activity:
         self._check_series(series)
         if len(day) and day.max() > self.front:
             raise AheadOfTheFront(f"day {day.max()} lies after the front {self.front}")
+        if not len(day) or day.min() >= self.oldest_day:
+            return UserDays(series, user, day), UserDays(series[:0], user[:0], day[:0])
         old = day < self.oldest_day
-        if not old.any():
-            return UserDays(series, user, day), distinct(series[:0], user[:0], day[:0])
         return UserDays(series[~old], user[~old], day[~old]), distinct(series[old], user[old], day[old])
 
     def _flip(self, slots: I64, day: I32, older: UserDays, *, present: bool) -> Fresh:
-        """Flip the days that are (or are not) `present` in the masks of their slots, and book what that changes."""
-        rows = np.flatnonzero((self._table.mask[slots] & day_bits(day) != 0) == present)
-        code = np.sort(slots[rows] << 6 | day[rows] & 63)  # distinct (slot, bit) without moving columns around
+        """Flip these days, all `present` or none, in the masks of their slots, and book what that changes."""
+        code = np.sort(slots << 6 | day & 63)  # distinct (slot, bit) without moving columns around
         code = code[starts(code)]
         slot, bit = code >> 6, code & 63
         heads = starts(slot)
@@ -292,3 +297,8 @@ class Activity:
     def _check_series(self, series: I32) -> None:
         if len(series) and (series.min() < 0 or series.max() >= self.series_count):
             raise UnknownSeries(f"series {series.min()}..{series.max()} are not all in 0..{self.series_count - 1}")
+
+
+def _nothing(older: UserDays) -> Fresh:
+    none = np.empty(0, np.int32)
+    return Fresh(none, np.empty(0, np.uint64), none, np.empty(0, np.bool_), older)

@@ -1,0 +1,107 @@
+"""The answer of `GET /api/v1/books`: the ledger by account name and hour. Books nothing itself."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from uptake.subjects import shard_of
+from uptake_metrics import ledger
+from uptake_metrics.counting import Counting
+
+MAX_ROWS = 100_000
+_LAST_HOUR = 2**31 - 1
+_AT_A_TIME = 1_000  # rows between two turns of the event loop
+
+
+class BookRow(BaseModel):
+    """Usage events of one account (null: of none) in the hour in which ingestion received them."""
+
+    account: str | None
+    hour: datetime
+    accepted: int
+    stored: int
+    processed: int
+    refused: int
+    balanced: bool
+
+
+class BookTotals(BaseModel):
+    """Over the hours asked for, of all accounts."""
+
+    accepted: int
+    stored: int
+    processed: int
+    refused: int
+
+
+class BookAnswer(BaseModel):
+    """What became of every usage event. `accepted = stored = processed + refused`, or something is wrong: `missing` are
+    events that ingestion knew to be stored and that were never read."""
+
+    balanced: bool
+    totals: BookTotals
+    missing: int
+    rows: list[BookRow]
+    truncated: bool
+
+
+class Books:
+    """The handler, over the ledger and the names that the shards know."""
+
+    def __init__(self, engine: AsyncEngine, counting: Counting) -> None:
+        self._engine = engine
+        self._counting = counting
+
+    async def answer(
+        self,
+        account: str | None = None,
+        first: Annotated[datetime | None, Query(alias="from")] = None,
+        last: Annotated[datetime | None, Query(alias="to")] = None,
+        limit: Annotated[int, Query(ge=0, le=MAX_ROWS)] = 10_000,
+    ) -> BookAnswer:
+        """What became of every usage event, by account and hour: the last 45 days, or from one hour to another."""
+        start, end = ledger.hour_of(first) if first else 0, ledger.hour_of(last) if last else _LAST_HOUR
+        shard = None if account is None else shard_of(account)
+        async with self._engine.connect() as connection:
+            totals = await ledger.totals(connection, start, end)
+            processed = await ledger.lines(connection, start, end, shard)
+            refused = {} if account is not None else await ledger.refusals(connection, start, end)
+        rows = [_row(None, hour, refused=events) for hour, events in sorted(refused.items())]
+        for number, line in enumerate(processed, 1):
+            name = self._name(line)
+            if account in (None, name):
+                rows.append(_row(name, line.hour, processed=line.events))
+            if number % _AT_A_TIME == 0:
+                await asyncio.sleep(0)
+        return BookAnswer(
+            balanced=totals.balanced,
+            totals=BookTotals(
+                accepted=totals.accepted, stored=totals.stored, processed=totals.processed, refused=totals.refused
+            ),
+            missing=totals.missing,
+            rows=rows[:limit],
+            truncated=len(rows) > limit,
+        )
+
+    def _name(self, line: ledger.Line) -> str | None:
+        if line.series == ledger.NO_ACCOUNT:
+            return None
+        return self._counting.shards[line.shard].keys[line.series].account
+
+
+def _row(account: str | None, hour: int, *, processed: int = 0, refused: int = 0) -> BookRow:
+    """A checkpoint in which they would differ is not committed, so a row always balances."""
+    events = processed + refused
+    return BookRow(
+        account=account,
+        hour=ledger.start_of(hour),
+        accepted=events,
+        stored=events,
+        processed=processed,
+        refused=refused,
+        balanced=True,
+    )

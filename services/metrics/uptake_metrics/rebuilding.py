@@ -1,0 +1,278 @@
+"""A rebuild: recount from the log all that it still covers, beside the live state, and put right what differs.
+
+Days that the log does not cover wholly stay as they are: they are the archive, and what imports brought. One shard at a
+time, so that it needs the memory of one more shard at most. Counting waits only while the end of the log is read.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Literal
+
+import numpy as np
+import structlog
+from nats.js import JetStreamContext
+from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from uptake import subjects
+from uptake.consumer import Consumer, Cursor, Entry, StreamMismatch
+from uptake.reader import Fenced
+from uptake.streams import stream_uuid
+from uptake_metrics import activity_store, archive, mask_store, worklist
+from uptake_metrics.activity_store import Position
+from uptake_metrics.columns import Batch, decode_all
+from uptake_metrics.counting import MAX_DAY, Counting, newest_day
+from uptake_metrics.register import Register
+from uptake_metrics.replay import Difference, Replay, compare, drifted, since
+from uptake_metrics.shard import Change, user_hash
+from uptake_metrics.userdays import UserDays
+from uptake_metrics.zones import to_day
+
+_MESSAGES = 64
+_ATTEMPTS = 20
+_SMALL_REST = 500  # messages that may be read while counting waits
+_NAMED = 1000  # differing accounts that the answer names
+
+_log = structlog.get_logger()
+
+
+class AccountDifference(BaseModel):
+    """Stored user-days of one account, of all its series, that the log has and the state lacks, and the reverse."""
+
+    account: str
+    missing: int
+    extra: int
+    first_day: date
+
+
+class Progress(BaseModel):
+    """`GET /api/v1/rebuild`. A user-day counts once for each series (contact, total, feature) that it is stored in."""
+
+    state: Literal["idle", "running", "done", "failed"] = "idle"
+    check: bool = True
+    read: int = Field(default=0, description="messages of USAGE")
+    of: int = 0
+    covered_from: date | None = Field(default=None, description="the first day compared; null: all that there are")
+    accounts: int = 0
+    user_days: int = Field(default=0, description="that the log holds of the days compared")
+    differing: int = Field(default=0, description="user-days, counts and folded facts that are not what they should be")
+    fixed: int = 0
+    counts_drifted: int = Field(default=0, description="series whose booked counts were not those of their masks")
+    facts_differing: int = Field(default=0, description="accounts and opportunities folded otherwise than before")
+    differences: list[AccountDifference] = Field(default_factory=list, description="the first 1,000")
+    reason: str | None = None
+
+
+class Rebuilding:
+    """One rebuild at a time, asked for with `request` and done by `run_once`."""
+
+    _js: JetStreamContext
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        counting: Counting,
+        register: Register,
+        refold: Callable[[], Register],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """`refold` makes a register that has read nothing yet, of the same settings."""
+        self._engine = engine
+        self._counting = counting
+        self._register = register
+        self._refold = refold
+        self._clock = clock
+        self.progress = Progress()
+
+    def request(self, check: bool) -> Progress:
+        """Ask for a rebuild; while one runs, that one is meant."""
+        if self.progress.state != "running":
+            self.progress = Progress(state="running", check=check)
+        return self.progress
+
+    async def run_once(self, js: JetStreamContext) -> None:
+        """Do what was asked for, if anything was."""
+        self._js, progress = js, self.progress
+        if progress.state != "running":
+            return
+        try:
+            progress.of = (await self._js.stream_info(subjects.USAGE)).state.messages
+            await self._facts(progress)
+            for number in sorted(self._counting.shards):
+                await self._shard(number, progress)
+        except Exception as error:
+            progress.state, progress.reason = "failed", f"{type(error).__name__}: {error}"
+            _log.warning("the rebuild failed", reason=progress.reason, exc_info=True)
+            return
+        progress.state = "done"
+        _log.info("rebuild done", **progress.model_dump(exclude={"differences", "reason"}))
+
+    async def _facts(self, progress: Progress) -> None:
+        """Fold all facts anew, and compare with what is in memory as of the same fact."""
+        live, anew = self._register, self._refold()
+        async with live.lock:
+            async with self._engine.connect() as connection:
+                await live.catch_up(connection)
+            await anew.load()
+            if anew.position != live.position:
+                raise Fenced("another metrics process stored facts meanwhile: ask again")
+            names = _unlike(live.accounts, anew.accounts)
+            trials = _unlike(live.trials, anew.trials) | _unlike(live.deals, anew.deals)
+            progress.facts_differing = len(names) + len(trials)
+            progress.differing += progress.facts_differing
+            if progress.facts_differing and not progress.check:
+                live.accounts, live.trials, live.deals = anew.accounts, anew.trials, anew.deals
+                live.touched |= names
+                marks = {worklist.account(name): worklist.EVER for name in names}
+                marks |= {worklist.trial(name): worklist.EVER for name in trials}
+                async with self._engine.begin() as connection:
+                    await worklist.mark(connection, marks)
+                progress.fixed += progress.facts_differing
+
+    async def _shard(self, number: int, progress: Progress) -> None:
+        replay = await self._replay(number)
+        for _ in range(_ATTEMPTS):
+            await self._follow(replay, progress)
+            try:
+                return await self._finish(replay, progress)
+            except Fenced:  # the replica that reads the shard was faster; what it counted is read next time
+                continue
+        raise Fenced(f"shard {number} never stood still: ask again")
+
+    async def _finish(self, replay: Replay, progress: Progress) -> None:
+        number = replay.number
+        async with self._counting.lock, self._engine.connect() as connection:
+            position = await self._position(connection, number)
+            await activity_store.confirm(connection, {number: position})  # no replica moves it now
+            await self._read(replay, position.cursor, progress)
+            found = await self._compare(connection, replay, position, progress)
+            repaired = bool(found) and not progress.check
+            if repaired:
+                await self._repair(connection, replay, position, found)
+                await connection.commit()
+                await self._counting.reload(number)
+                progress.fixed += found.user_days
+        if repaired:
+            await self._name(replay, position.cursor, found)
+
+    async def _replay(self, number: int) -> Replay:
+        """An empty shard with the series and zones of the stored one: what it counts owes nothing to what is stored."""
+        async with self._engine.connect() as connection:
+            keys, zones = await activity_store.registered(connection, number)
+        return Replay(number, newest_day(self._clock()), keys, zones, self._register.zone_of)
+
+    async def _follow(self, replay: Replay, progress: Progress) -> None:
+        """Read the log up to where the shard stands, until what came meanwhile is little."""
+        while True:
+            async with self._engine.connect() as connection:
+                cursor = (await self._position(connection, replay.number)).cursor
+            if cursor.sequence - replay.reached <= _SMALL_REST:
+                return
+            await self._read(replay, cursor, progress)
+
+    @staticmethod
+    async def _position(connection: AsyncConnection, number: int) -> Position:
+        return (await activity_store.standings(connection))[number].position
+
+    async def _read(self, replay: Replay, until: Cursor, progress: Progress) -> None:
+        async for entries, batches in self._log(replay.number, replay.reached, until):
+            await asyncio.to_thread(replay.take, batches)
+            progress.read += len(entries)
+        replay.reached = until.sequence
+
+    async def _log(self, number: int, after: int, until: Cursor) -> AsyncIterator[tuple[Sequence[Entry], list[Batch]]]:
+        """The shard's part of the log from after one sequence up to and with another."""
+        info = await self._js.stream_info(subjects.USAGE)
+        if until.stream_uuid is not None and until.stream_uuid != stream_uuid(info):
+            raise StreamMismatch(f"USAGE is {stream_uuid(info)}, and the counts are of {until.stream_uuid}")
+        consumer = await Consumer.create(self._js, subjects.USAGE, [subjects.usage(number)], after)
+        try:
+            while consumer.pending and after < until.sequence:  # what arrives meanwhile is not waited for
+                entries = [one for one in await consumer.fetch(_MESSAGES, 0.05) if one.sequence <= until.sequence]
+                after = entries[-1].sequence if entries else until.sequence
+                decoded = decode_all([(entry.data, entry.stored_at) for entry in entries])
+                yield entries, [batch for batch in decoded if not isinstance(batch, ValueError)]  # counting refused it
+        finally:
+            await consumer.drop()
+
+    async def _covered_from(self) -> int:
+        """The first day whose events are all in the log; asked after it was read, since its oldest may go meanwhile.
+
+        An event of this day cannot have been stored before the oldest message: not even one of a clock that is ahead
+        as far as counting allows, in the zone that is ahead of all others.
+        """
+        state = (await self._js.stream_info(subjects.USAGE)).state
+        if state.first_seq <= 1:
+            return 0
+        oldest = (await self._js.get_msg(subjects.USAGE, state.first_seq)).time if state.messages else None
+        return newest_day(oldest or self._clock()) + 2
+
+    async def _compare(
+        self, connection: AsyncConnection, replay: Replay, position: Position, progress: Progress
+    ) -> Difference:
+        covered = await self._covered_from()
+        stored = since(await mask_store.masks(connection, replay.number, covered, MAX_DAY), covered)
+        live = self._counting.shards[replay.number]
+        held = live.activity if self._counting.positions[replay.number] == position else None
+        found = await asyncio.to_thread(compare, replay, stored, held, covered)
+        progress.covered_from = to_day(covered) if covered else None
+        progress.accounts += len(replay.shard.zones)
+        progress.user_days += found.logged
+        progress.differing += found.user_days
+        for account, (missing, extra, first) in found.accounts.items():
+            if len(progress.differences) < _NAMED:
+                about = AccountDifference(account=account, missing=missing, extra=extra, first_day=to_day(first))
+                progress.differences.append(about)
+        if held is not None and (off := await asyncio.to_thread(drifted, held)):
+            progress.counts_drifted += off
+            progress.differing += off
+            if not progress.check:
+                held.rebook()
+                self._counting.touched.update(live.zones)
+                progress.fixed += off
+        return found
+
+    async def _repair(self, connection: AsyncConnection, replay: Replay, position: Position, found: Difference) -> None:
+        """Within the transaction: a checkpoint that leaves the position, and makes replicas read all masks again."""
+        number = replay.number
+        positions = await activity_store.advance(connection, {number: position})
+        await mask_store.compact(connection, number)
+        everything = await mask_store.masks(connection, number, 0, MAX_DAY, found.series)
+        right = archive.merge(archive.discard(everything, found.extra), found.missing)
+        await mask_store.replace_masks(connection, number, found.series, right)
+        await activity_store.save(connection, [_of_registry(replay)], positions)
+        first_days = {worklist.account(name): to_day(first) for name, (_, _, first) in found.accounts.items()}
+        await worklist.mark(connection, first_days)
+        _log.warning("user-days put right", shard=number, accounts=sorted(found.accounts)[:20], number=found.user_days)
+
+    async def _name(self, replay: Replay, until: Cursor, found: Difference) -> None:
+        """Whoever was missing may have no name either; the log is read once more for it."""
+        wanted = found.people(replay.shard.keys)
+        if not wanted:
+            return
+        people: set[tuple[str, int, str]] = set()
+        async for _, batches in self._log(replay.number, 0, until):
+            for batch in batches:
+                told = {
+                    (account, user_hash(user), user) for account, user in zip(batch.accounts, batch.users, strict=True)
+                }
+                people |= {one for one in told if one[:2] in wanted}
+        async with self._engine.begin() as connection:
+            await activity_store.save(connection, [_nothing_but(replay.number, people)], self._counting.positions)
+
+
+def _of_registry(replay: Replay) -> Change:
+    """Series and zones that the log names and nobody had stored."""
+    change = _nothing_but(replay.number, set())
+    change.new_series, change.new_zones = replay.new_series, replay.new_zones
+    return change
+
+
+def _nothing_but(number: int, people: set[tuple[str, int, str]]) -> Change:
+    none = UserDays(np.empty(0, np.int32), np.empty(0, np.uint64), np.empty(0, np.int32))
+    return Change(number, none, {}, {}, people, events=0, first_day={}, hours={})
+
+
+def _unlike(live: Mapping[str, object], anew: Mapping[str, object]) -> set[str]:
+    return {key for key in live.keys() | anew.keys() if live.get(key) != anew.get(key)}

@@ -1,0 +1,325 @@
+"""A rebuild finds exactly what differs from the log, puts that right, and changes nothing of a healthy state."""
+
+import asyncio
+import random
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from uptake import subjects
+from uptake.clock import utc_now
+from uptake_metrics import archive, mask_store
+from uptake_metrics.rebuilding import Rebuilding
+from uptake_metrics.register import Register
+from uptake_metrics.shard import user_hash
+from uptake_metrics.userdays import UserDays
+from uptake_metrics.zones import to_number
+
+ACCOUNTS = {"acme": "UTC", "bolt": "Asia/Tokyo", "echo/é": "America/St_Johns"}
+STATE = ("shard", "series", "person", "activity_delta", "activity_mask", "account_zone", "dirty", "fact", "cursor")
+
+
+@pytest.fixture
+def clock(clock):
+    """The broker stamps what it stores with the real time."""
+    clock.now = utc_now()
+    return clock
+
+
+@pytest.fixture
+def send(client, batches):
+    async def send(events):
+        for subject, data in batches(events):
+            await client.jetstream().publish(subject, data)
+
+    return send
+
+
+@pytest.fixture
+def rebuild_of(client):
+    """Asks one process for a rebuild, and returns its result."""
+
+    def rebuilding(metrics):
+        def refold():
+            return Register(metrics.engine, "UTC", metrics._reject)
+
+        return Rebuilding(metrics.engine, metrics.counting, metrics.register, refold, metrics.clock)
+
+    async def rebuild(metrics, check=False):
+        one = rebuilding(metrics)
+        assert one.progress.state == "idle"
+        assert one.request(check).state == "running"
+        await one.run_once(client.jetstream())
+        assert one.progress.state == "done", one.progress.reason
+        return one.progress
+
+    rebuild.of = rebuilding
+    return rebuild
+
+
+@pytest.fixture
+def usage(event, clock):
+    def usage(account, seed=1, count=150):
+        rng = random.Random(f"{account}{seed}")
+        starts = [
+            datetime(2024, 3, 31, tzinfo=UTC),
+            *(clock.now - timedelta(days=rng.randrange(1, 90)) for _ in range(9)),
+        ]
+        return [
+            event(
+                account,
+                f"user-{rng.randrange(9)}",
+                rng.choice(starts) - timedelta(hours=rng.uniform(0, 40)),
+                rng.choice(["edit", "view", "login"]),
+                environment=rng.choice(["production", "production", "trial", "staging"]),
+            )
+            for _ in range(count)
+        ]
+
+    return usage
+
+
+@pytest.fixture
+async def counted(metrics, reading, send, usage, fact):
+    """Three accounts in three zones, half of it in masks and half of it in deltas; returns the events."""
+    zones = [fact("account.updated", account=name, time_zone=zone) for name, zone in ACCOUNTS.items()]
+    await metrics.learn(*zones, fact("opportunity.stage_changed", opportunity="o1", account="acme", stage=4))
+    first, second = [[one for name in ACCOUNTS for one in usage(name, seed)] for seed in (1, 2)]
+    async with reading(metrics):
+        await send(first)
+    await metrics.counting.compact(everything=True)
+    async with reading(metrics):
+        await send(second)
+    return first + second
+
+
+async def state_of(metrics):
+    rows = {table: await metrics.rows(f"SELECT * FROM metrics.{table}") for table in STATE}  # noqa: S608  # our names
+    return {table: sorted(map(repr, found)) for table, found in rows.items()}
+
+
+async def change(metrics, account, *, add=None, remove=None):
+    """Behind everybody's back: a user's day in the account's total appears in the masks, or goes from all series."""
+    shard = metrics.counting.shard_of(account)
+    series = shard.of_account(account)
+    async with metrics.engine.begin() as connection:
+        await mask_store.compact(connection, shard.number)
+        stored = await mask_store.masks(connection, shard.number, 0, 2**30)
+        if add:
+            stored = archive.merge(stored, archive.fold(rows([shard.total(account)], *add)))
+        if remove:
+            stored = archive.discard(stored, archive.fold(rows(series, *remove)))
+        await mask_store.replace_masks(connection, shard.number, sorted(set(stored.series.tolist())), stored)
+
+
+def rows(series, user, day):
+    n = len(series)
+    return UserDays(
+        np.array(series, np.int32), np.full(n, user_hash(user), np.uint64), np.full(n, to_number(day), np.int32)
+    )
+
+
+async def wrong_days(metrics, recount, events):
+    """Where the counts are not those of plain sets."""
+    today, wrong = metrics.clock.now.date(), []
+    for account, zone in ACCOUNTS.items():
+        mine = [
+            one
+            for one in events
+            if (one["account"], one["environment"]) == (account, "production") and one["feature"] != "login"
+        ]
+        for first, last in [(date(2024, 3, 28), date(2024, 5, 3)), (today - timedelta(days=95), today)]:
+            for n, counts in enumerate(await metrics.counted(account, first, last)):
+                day = first + timedelta(days=n)
+                if counts != recount(mine, day, zone):
+                    wrong.append((account, day))
+    return wrong
+
+
+@pytest.mark.parametrize("check", [True, False])
+async def test_a_healthy_state_is_found_equal_and_no_row_changes(metrics, rebuild_of, counted, recount, check):
+    before = await state_of(metrics)
+    done = await rebuild_of(metrics, check)
+    assert (done.differing, done.fixed, done.differences, done.covered_from) == (0, 0, [], None)
+    assert (done.accounts, done.read, done.of) == (3, done.of, 6)
+    assert done.user_days > 300
+    assert await state_of(metrics) == before
+    assert await wrong_days(metrics, recount, counted) == []
+
+
+async def test_a_ghost_and_a_lost_user_day_are_reported_exactly_and_mended(
+    metrics, metrics_of, rebuild_of, counted, recount
+):
+    lost = next(
+        one
+        for one in counted
+        if (one["account"], one["feature"]) == ("bolt", "edit") and one["environment"] != "staging"
+    )
+    lost_day = (lost["at"] + timedelta(hours=9)).date()
+    ghost_day = metrics.clock.now.date() - timedelta(days=200)
+    healthy = await state_of(metrics)
+    await change(metrics, "acme", add=("ghost", ghost_day))
+    await change(metrics, "bolt", remove=(lost["user"], lost_day))
+    fresh = metrics_of()
+    await fresh.load()
+    assert await fresh.counted("acme", ghost_day, ghost_day) == [(1, 1, 1)]
+    broken = await state_of(metrics)
+    for process in (fresh, metrics):  # one that has read the wrong state, and one that still knows better
+        done = await rebuild_of(process, check=True)
+        told = {one.account: (one.missing, one.extra, one.first_day) for one in done.differences}
+        assert told.keys() == {"acme", "bolt"}
+        assert told["acme"] == (0, 1, ghost_day)
+        assert told["bolt"][0] >= 2  # in total and by feature
+        assert told["bolt"][1:] == (0, lost_day)
+        assert done.differing == 1 + told["bolt"][0]
+        assert done.fixed == 0
+        assert await state_of(metrics) == broken
+    done = await rebuild_of(fresh)
+    assert done.fixed == done.differing == 1 + told["bolt"][0]
+    await metrics.load()
+    restarted = metrics_of()
+    await restarted.load()
+    for process in (fresh, metrics, restarted):
+        assert await wrong_days(process, recount, counted) == []
+        assert await process.counted("acme", ghost_day, ghost_day) == [(0, 0, 0)]
+    mended = await state_of(metrics)
+    assert [mended[table] for table in ("series", "person", "fact")] == [
+        healthy[t] for t in ("series", "person", "fact")
+    ]
+    assert await metrics.rows("SELECT subject, first_day FROM metrics.dirty WHERE first_day > '1970-01-01'") == []
+    assert (await rebuild_of(fresh, check=True)).differing == 0
+    assert {"acme", "bolt"} <= fresh.counting.touched
+
+
+async def test_changed_accounts_are_evaluated_again_from_the_first_day_that_changed(metrics, rebuild_of, counted):
+    async with metrics.engine.begin() as connection:
+        await connection.exec_driver_sql("DELETE FROM metrics.dirty")
+    day = metrics.clock.now.date() - timedelta(days=20)
+    await change(metrics, "acme", add=("ghost", day))
+    await metrics.load()
+    await rebuild_of(metrics)
+    assert await metrics.rows("SELECT subject, first_day FROM metrics.dirty") == [("account:acme", day)]
+
+
+async def test_people_who_were_lost_have_their_names_again(metrics, metrics_of, rebuild_of, reading, send, event):
+    async with reading(metrics):
+        await send([event("acme", "ann", "2024-06-01"), event("acme", "bob", "2024-06-01")])
+    await change(metrics, "acme", remove=("ann", date(2024, 6, 1)))
+    async with metrics.engine.begin() as connection:
+        await connection.exec_driver_sql("DELETE FROM metrics.person WHERE user_id = 'ann'")
+    process = metrics_of()
+    await process.load()
+    assert await process.tally.users("acme", date(2024, 6, 1), "dau", None) == ["bob"]
+    await rebuild_of(process)
+    assert await process.tally.users("acme", date(2024, 6, 1), "dau", None) == ["ann", "bob"]
+
+
+async def test_days_before_those_that_the_log_covers_stay_as_they_are(
+    metrics, metrics_of, rebuild_of, reading, send, event, client
+):
+    now = metrics.clock.now
+    async with reading(metrics):
+        for n in range(3):
+            await send([event("acme", f"early-{n}", now - timedelta(days=30))])
+        await send([event("acme", "late", now)])
+    await client.jetstream().purge_stream(subjects.USAGE, seq=3)
+    ghost = now.date() + timedelta(days=4)
+    await change(metrics, "acme", add=("old ghost", now.date() - timedelta(days=3)))
+    before = await metrics.rows('SELECT series, epoch, "user", mask FROM metrics.activity_mask')
+    await metrics.load()
+    done = await rebuild_of(metrics)
+    assert now.date() + timedelta(days=2) <= done.covered_from <= now.date() + timedelta(days=4)
+    assert done.differing == 0
+    await change(metrics, "acme", add=("new ghost", ghost))
+    process = metrics_of()
+    await process.load()
+    done = await rebuild_of(process)
+    assert [(one.account, one.extra, one.first_day) for one in done.differences] == [("acme", 1, ghost)]
+    after = await metrics.rows('SELECT series, epoch, "user", mask FROM metrics.activity_mask')
+    assert sorted(after) == sorted(before)
+
+
+async def test_events_that_arrive_meanwhile_are_counted(
+    metrics, metrics_of, rebuild_of, reading, send, usage, counted, recount, client
+):
+    await change(metrics, "acme", add=("ghost", metrics.clock.now.date() - timedelta(days=1)))
+    await metrics.counting.reload(metrics.counting.shard_of("acme").number)
+    more = [one for name in ACCOUNTS for one in usage(name, 3, 200)]
+    random.Random(5).shuffle(more)
+    rebuilding = rebuild_of.of(metrics)
+
+    async def arrive():
+        for start in range(0, len(more), 10):
+            await send(more[start : start + 10])
+
+    async with reading(metrics):
+        arriving = asyncio.create_task(arrive())
+        while not arriving.done():
+            rebuilding.request(check=False)
+            await rebuilding.run_once(client.jetstream())
+            assert rebuilding.progress.state == "done", rebuilding.progress.reason
+        await arriving
+    restarted = metrics_of()
+    await restarted.load()
+    for process in (metrics, restarted):
+        assert await wrong_days(process, recount, counted + more) == []
+    assert (await rebuild_of(metrics, check=True)).differing == 0
+
+
+async def test_counts_that_drifted_from_their_masks_are_found_and_booked_again(metrics, rebuild_of, counted):
+    shard, today = metrics.counting.shard_of("acme"), metrics.clock.now.date()
+    ((dau, wau, mau),) = await metrics.counted("acme", today, today)
+    shard.activity._book._rows[2, 40, shard.activity._columns[shard.total("acme")]] += 1
+    assert await metrics.counted("acme", today, today) == [(dau, wau, mau + 1)]
+    done = await rebuild_of(metrics, check=True)
+    assert (done.counts_drifted, done.differing, done.fixed) == (1, 1, 0)
+    done = await rebuild_of(metrics)
+    assert (done.counts_drifted, done.fixed) == (1, 1)
+    assert await metrics.counted("acme", today, today) == [(dau, wau, mau)]
+
+
+async def test_what_only_memory_has_wrong_is_found_and_read_again(metrics, rebuild_of, counted, recount):
+    shard = metrics.counting.shard_of("acme")
+    day = metrics.clock.now.date() - timedelta(days=2)
+    columns = rows([shard.total("acme")], "ghost", day)
+    shard.activity.add(columns.series, columns.user, columns.day)
+    done = await rebuild_of(metrics, check=True)
+    assert [(one.account, one.missing, one.extra, one.first_day) for one in done.differences] == [("acme", 0, 1, day)]
+    await rebuild_of(metrics)
+    assert await wrong_days(metrics, recount, counted) == []
+
+
+async def test_facts_folded_otherwise_are_folded_again(metrics, rebuild_of, counted):
+    right = dict(metrics.register.accounts)
+    metrics.register.accounts["acme"] = metrics.register.accounts["bolt"]
+    del metrics.register.trials["o1"]
+    done = await rebuild_of(metrics, check=True)
+    assert (done.facts_differing, done.differing, done.fixed) == (2, 2, 0)
+    assert metrics.register.accounts != right
+    done = await rebuild_of(metrics)
+    assert (done.facts_differing, done.fixed) == (2, 2)
+    assert metrics.register.accounts == right
+    assert "o1" in metrics.register.trials
+
+
+async def test_a_log_of_another_stream_is_refused(metrics, rebuild_of, counted, client):
+    async with metrics.engine.begin() as connection:
+        await connection.exec_driver_sql("UPDATE metrics.shard SET stream_uuid = 'another'")
+    await metrics.load()
+    before, rebuilding = await state_of(metrics), rebuild_of.of(metrics)
+    rebuilding.request(check=False)
+    await rebuilding.run_once(client.jetstream())
+    assert rebuilding.progress.state == "failed"
+    assert "StreamMismatch" in rebuilding.progress.reason
+    assert await state_of(metrics) == before
+
+
+async def test_one_at_a_time(metrics, rebuild_of, counted, client):
+    rebuilding = rebuild_of.of(metrics)
+    first = rebuilding.request(check=True)
+    assert rebuilding.request(check=False) is first
+    await rebuilding.run_once(client.jetstream())
+    await rebuilding.run_once(client.jetstream())  # nothing was asked for
+    assert rebuilding.progress is first
+    assert rebuilding.request(check=False).check is False
