@@ -93,7 +93,7 @@ async def _back_up(instance: Instance, writer: Writer, bar: Progress) -> dict[st
         versions = {
             "uptake": version("uptake"),
             "nats-server": "{0.major}.{0.minor}.{0.patch}".format(client.connected_server_version),  # noqa: UP032  # shorter
-            "postgresql": "{0.major}.{0.minor}".format(connection.get_server_version()),  # noqa: UP032  # like it
+            "postgresql": "{0.major}.{0.minor}".format(connection.get_server_version()),
         }
         bar.advance(task)
         for name in STREAMS:
