@@ -22,7 +22,7 @@ from uptake_metrics.userdays import EPOCH_DAYS
 from uptake_metrics.zones import last_closed_day, to_day, to_number
 
 #: Deltas of a shard are folded into its masks beyond so many of them, or so many user-days in them.
-COMPACT_DELTAS, COMPACT_USER_DAYS = 256, 200_000
+COMPACT_DELTAS, COMPACT_USER_DAYS = 1_000, 200_000
 #: Deltas that a compaction leaves, so that replicas find them: some seconds of them.
 KEEP_DELTAS = 64
 MAX_DAY = 2**30  # beyond every day that can be stored

@@ -3,6 +3,7 @@
 A delta is written in the transaction that moves its shard's position; a compaction holds that row. Counts nothing.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -104,9 +105,10 @@ async def compact(connection: AsyncConnection, shard: int, keep: int = 0) -> int
         {"shard": shard, "last": last},
     )
     deltas = rows.all()
-    if deltas:
-        folded = archive.fold(_user_days(deltas))
-        await store_masks(connection, shard, archive.merge(await _stored_like(connection, shard, folded), folded))
+    if deltas:  # sorting tens of thousands of rows is nothing for the event loop
+        folded = await asyncio.to_thread(archive.fold, _user_days(deltas))
+        stored = await _stored_like(connection, shard, folded)
+        await store_masks(connection, shard, await asyncio.to_thread(archive.merge, stored, folded))
     return len(deltas)
 
 
