@@ -4,9 +4,9 @@ A checkpoint is one transaction that takes the rows of `shard` first: it compare
 a second writer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +16,9 @@ from uptake_metrics import mask_store
 from uptake_metrics.columns import Unattributed
 from uptake_metrics.shard import Change, SeriesKey
 from uptake_metrics.userdays import UserDays
+
+_ROWS = 2_000
+T = TypeVar("T")
 
 
 class Position(NamedTuple):
@@ -147,29 +150,28 @@ async def save(connection: AsyncConnection, changes: Sequence[Change], positions
 
 
 async def _save_series(connection: AsyncConnection, changes: Sequence[Change]) -> None:
-    rows = [(change.shard, number, key) for change in changes for number, key in change.new_series.items()]
-    if not rows:
-        return
-    await connection.execute(
-        text("""
-            INSERT INTO metrics.series (shard, series, account, kind, environment, feature)
-            SELECT * FROM unnest(CAST(:shard AS int[]), CAST(:series AS int[]), CAST(:account AS text[]),
-                                 CAST(:kind AS text[]), CAST(:environment AS text[]), CAST(:feature AS text[]))
-            ON CONFLICT (shard, series) DO NOTHING"""),
-        {
-            "shard": [shard for shard, _, _ in rows],
-            "series": [number for _, number, _ in rows],
-            "account": [key.account for _, _, key in rows],
-            "kind": [key.kind for _, _, key in rows],
-            "environment": [key.environment for _, _, key in rows],
-            "feature": [key.feature for _, _, key in rows],
-        },
-    )
+    every = [(change.shard, number, key) for change in changes for number, key in change.new_series.items()]
+    for rows in _parts(every):
+        await connection.execute(
+            text("""
+                INSERT INTO metrics.series (shard, series, account, kind, environment, feature)
+                SELECT * FROM unnest(CAST(:shard AS int[]), CAST(:series AS int[]), CAST(:account AS text[]),
+                                     CAST(:kind AS text[]), CAST(:environment AS text[]), CAST(:feature AS text[]))
+                ON CONFLICT (shard, series) DO NOTHING"""),
+            {
+                "shard": [shard for shard, _, _ in rows],
+                "series": [number for _, number, _ in rows],
+                "account": [key.account for _, _, key in rows],
+                "kind": [key.kind for _, _, key in rows],
+                "environment": [key.environment for _, _, key in rows],
+                "feature": [key.feature for _, _, key in rows],
+            },
+        )
 
 
 async def _save_zones(connection: AsyncConnection, changes: Sequence[Change]) -> None:
-    rows = [(change.shard, account, zone) for change in changes for account, zone in change.new_zones.items()]
-    if rows:
+    every = [(change.shard, account, zone) for change in changes for account, zone in change.new_zones.items()]
+    for rows in _parts(every):
         await connection.execute(
             text("""
                 INSERT INTO metrics.account_zone (shard, account, time_zone)
@@ -184,8 +186,7 @@ async def _save_zones(connection: AsyncConnection, changes: Sequence[Change]) ->
 
 
 async def _save_people(connection: AsyncConnection, people: Iterable[tuple[str, int, str]]) -> None:
-    rows = sorted(people)
-    if rows:
+    for rows in _parts(sorted(people)):
         await connection.execute(
             text("""
                 INSERT INTO metrics.person (account, hash, user_id)
@@ -197,6 +198,11 @@ async def _save_people(connection: AsyncConnection, people: Iterable[tuple[str, 
                 "user": [user for _, _, user in rows],
             },
         )
+
+
+def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """A few thousand rows a statement: to make its columns must not hold up the event loop."""
+    return (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
 
 
 async def _save_unattributed(connection: AsyncConnection, events: Sequence[Unattributed]) -> None:

@@ -146,6 +146,7 @@ class _Service:
             utc_now,
             current_to=lambda: reading.current_to,
             shards=lambda: reading.shards,
+            may_go_on=lambda: not reading.is_behind,
         )
 
         async def send() -> None:
@@ -169,8 +170,6 @@ class _Service:
         async def gauges() -> None:
             for stream, messages in reading.lag().items():
                 meters.LAG.labels(stream).set(messages)
-            if self.board.complete:
-                await self.exporter.render()
 
         async def keep_house() -> None:
             await self.counting.turn()

@@ -133,6 +133,7 @@ class Counting:
                 with meters.COMMIT_SECONDS.time():
                     for number, of_shard in batches.items():
                         changes.append(self.shards[number].absorb(Columns.of(of_shard), self._zone_of))
+                        await asyncio.sleep(0)  # a checkpoint of all shards is too much for one turn of the event loop
                     async with self._engine.begin() as connection:
                         read = {number: self.positions[number] for number in sorted(shards)}
                         positions = await activity_store.advance(connection, read, new)

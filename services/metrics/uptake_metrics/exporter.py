@@ -1,7 +1,7 @@
 """The board as Prometheus text: one series per account and gauge, absent where a number is unknown. Computes nothing.
 
-The text is written off the event loop when the board changed, and served as it is: tens of thousands of accounts must
-not hold up counting.
+The text is written off the event loop, and only what has changed since the last time: tens of thousands of accounts
+must not hold up counting.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from uptake.subjects import shard_of
 from uptake_metrics.board import Board, Line
 
 Value = int | float | None
+Samples = tuple[str, ...]  # one of each family
 
 GAUGES: dict[str, tuple[str, Callable[[Line], Value]]] = {
     "uptake_account_dau": ("Users active on the account's local day so far.", lambda line: line.kpis.dau),
@@ -25,47 +26,57 @@ GAUGES: dict[str, tuple[str, Callable[[Line], Value]]] = {
     "uptake_account_usage_ratio": ("Mean DAU of 28 days / MAU.", lambda line: line.kpis.usage.value),
 }
 INFO = ("uptake_account_info", "Always 1; who and where the account is.")
+_FAMILIES = [*((name, description) for name, (description, _) in GAUGES.items()), INFO]
+_NOTHING: list[Samples] = [()] * len(_FAMILIES)
 _INFO_LABELS = ("name", "region", "segment", "owner", "time_zone", "plan")
 
 
 class Exporter:
-    """Keeps the text of the newest version of the board."""
+    """Writes the text when it is asked for and the board has changed; of each account only when its line has."""
 
     def __init__(self, board: Board, shards: Callable[[], frozenset[int]]) -> None:
         """`shards`: those whose accounts this process tells of, so that of several replicas one tells of each."""
         self._board = board
         self._shards = shards
+        self._lock = asyncio.Lock()  # two scrapes at once write it once
         self._written: tuple[int, frozenset[int]] | None = None
+        self._samples: dict[str, tuple[Line, Samples]] = {}
         self._text = b""
 
     async def text(self) -> bytes:
-        """The text as of the last `render`."""
-        return self._text
-
-    async def render(self) -> None:
-        """Write the text again if the board has changed, or whose accounts are ours."""
-        wanted = self._board.version, self._shards()
-        if wanted != self._written:
-            self._text = await asyncio.to_thread(_of_shards, list(self._board.lines.values()), wanted[1])
-            self._written = wanted
-
-
-def _of_shards(lines: Iterable[Line], shards: frozenset[int]) -> bytes:
-    return exposition(line for line in lines if shard_of(line.account.account) in shards)
+        """As of now; nothing before there is a line of every account."""
+        async with self._lock:
+            wanted = self._board.version, self._shards()
+            if self._board.complete and wanted != self._written:
+                lines = [line for name, line in self._board.lines.items() if shard_of(name) in wanted[1]]
+                self._text = await asyncio.to_thread(exposition, lines, self._samples)
+                self._written = wanted
+            return self._text
 
 
-def exposition(lines: Iterable[Line]) -> bytes:
-    """Prometheus text format 0.0.4 of these accounts."""
-    ordered = [(_label(line.account.account), line) for line in sorted(lines, key=lambda line: line.account.account)]
+def exposition(lines: Iterable[Line], known: dict[str, tuple[Line, Samples]] | None = None) -> bytes:
+    """Prometheus text format 0.0.4 of these accounts. `known`: what was written before, and is where a line is new."""
+    known = {} if known is None else known
+    written: list[Samples] = []
+    for line in sorted(lines, key=lambda line: line.account.account):
+        before = known.get(line.account.account)
+        if before is None or before[0] is not line:
+            before = known[line.account.account] = line, _samples(line)
+        written.append(before[1])
     out: list[str] = []
-    for name, (description, value_of) in GAUGES.items():
-        out += [f"# HELP {name} {description}", f"# TYPE {name} gauge"]
-        out += [
-            f'{name}{{account="{label}"}} {value}' for label, line in ordered if (value := value_of(line)) is not None
-        ]
-    out += [f"# HELP {INFO[0]} {INFO[1]}", f"# TYPE {INFO[0]} gauge"]
-    out += [f"{INFO[0]}{{{_info(label, line)}}} 1" for label, line in ordered]
+    for (name, description), samples in zip(
+        _FAMILIES, zip(*written, strict=True) if written else _NOTHING, strict=True
+    ):
+        out += [f"# HELP {name} {description}", f"# TYPE {name} gauge", *filter(None, samples)]
     return ("\n".join(out) + "\n").encode()
+
+
+def _samples(line: Line) -> Samples:
+    """Of each family, in their order; an empty text where a number is unknown."""
+    label = _label(line.account.account)
+    values = ((name, value_of(line)) for name, (_, value_of) in GAUGES.items())
+    gauges = ("" if value is None else f'{name}{{account="{label}"}} {value}' for name, value in values)
+    return (*gauges, f"{INFO[0]}{{{_info(label, line)}}} 1")
 
 
 def _info(label: str, line: Line) -> str:

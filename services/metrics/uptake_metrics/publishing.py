@@ -4,7 +4,7 @@ Owns when a day is published, and the outbox. The numbers come from `tally` and 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -30,6 +30,7 @@ from uptake_metrics.zones import DAY, closes_at, last_closed_day, local_day
 #: Closed days of an account that are published from the start, and that late live events can still change.
 PUBLISHED_DAYS = 35
 _EVERY_SHARD = frozenset(range(subjects.SHARDS))
+_A_TURN = 1_000  # accounts looked at between two turns of the event loop
 _AT_A_TIME = 10  # subjects per transaction: bounds how long counting waits
 
 
@@ -46,10 +47,12 @@ class Publisher:
         clock: Callable[[], datetime],
         current_to: Callable[[], datetime | None],
         shards: Callable[[], frozenset[int]] = lambda: _EVERY_SHARD,
+        may_go_on: Callable[[], bool] = lambda: True,
     ) -> None:
         """`shards`: those this process reads; it publishes what is theirs, and nobody else does.
 
         `current_to`: the instant up to which their USAGE is counted; nothing is evaluated before it is known.
+        `may_go_on` is asked between two transactions: counting goes first.
         """
         self._engine = engine
         self._counting = counting
@@ -59,6 +62,7 @@ class Publisher:
         self._clock = clock
         self._current_to = current_to
         self._shards = shards
+        self._may_go_on = may_go_on
         self._through: dict[str, date] = {}  # per account: the newest published day
         self._knows_through_of: frozenset[int] = frozenset()
 
@@ -71,6 +75,8 @@ class Publisher:
             await self._load_through(connection, shards)
             works = await worklist.due(connection, self._clock(), self._counting.position.sequence, 1000, shards)
         for start in range(0, len(works), _AT_A_TIME):
+            if start and not self._may_go_on():
+                return start
             through: dict[str, date] = {}
             async with self._in_step(shards) as connection:
                 # By subject, as facts are marked: two processes cannot lock each other out.
@@ -87,7 +93,7 @@ class Publisher:
         async with self._engine.connect() as connection:
             await self._load_through(connection, shards)
             held = await worklist.held(connection, self._counting.position.sequence)
-        waiting = [(name, closed) for name, closed in self._unpublished(shards) if worklist.account(name) not in held]
+        waiting = [one async for one in self._unpublished(shards) if worklist.account(one[0]) not in held]
         for start in range(0, len(waiting), _AT_A_TIME):
             async with self._in_step(shards) as connection:
                 through = await self._close(connection, waiting[start : start + _AT_A_TIME])
@@ -103,10 +109,12 @@ class Publisher:
         for name, day in through.items():
             self._through[name] = max(day, self._through.get(name, day))
 
-    def _unpublished(self, shards: frozenset[int]) -> Iterable[tuple[str, date]]:
+    async def _unpublished(self, shards: frozenset[int]) -> AsyncIterator[tuple[str, date]]:
         """Accounts whose newest closed day is not published, and that day; none whose zone is about to change."""
         closed = dict[str, date]()
-        for name in {*self._register.accounts, *self._counting.accounts()}:
+        for number, name in enumerate({*self._register.accounts, *self._counting.accounts()}):
+            if number % _A_TURN == 0:
+                await asyncio.sleep(0)
             if shard_of(name) not in shards:
                 continue
             zone = self._register.zone_of(name)

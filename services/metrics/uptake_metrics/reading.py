@@ -6,12 +6,13 @@ A reader has its shards for life: positions are moved for just those shards whos
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from nats.aio.client import Client
 
 from uptake import subjects
+from uptake.clock import utc_now
 from uptake.reader import Entry, Reader
 from uptake_metrics.counting import Counting
 from uptake_metrics.leases import Leases
@@ -20,8 +21,8 @@ from uptake_metrics.register import Register
 _LOOK_EVERY_S = 0.1
 #: A checkpoint when there is a backlog: more would hold up the event loop, less would spend its time on commits.
 _AT_ONCE = 256
-#: So many messages to read are a backlog, and not what happens to be on its way.
-_BACKLOG = 2 * _AT_ONCE
+#: So many messages to read are a backlog, and so are any that wait for so long.
+_BACKLOG, _LATE = 2 * _AT_ONCE, timedelta(seconds=0.5)
 
 Refuse = Callable[[Entry, Exception], Awaitable[None]]
 
@@ -45,7 +46,10 @@ class Reading:
     @property
     def is_behind(self) -> bool:
         """There is a backlog: what can wait should."""
-        return self._usage is not None and self._usage.lag > _BACKLOG
+        usage = self._usage
+        if usage is None or not usage.lag:
+            return False
+        return usage.lag > _BACKLOG or (usage.current_to is not None and utc_now() - usage.current_to > _LATE)
 
     def lag(self) -> dict[str, int]:
         """Messages of each stream that are ours to read and not yet counted."""

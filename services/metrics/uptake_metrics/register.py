@@ -20,6 +20,8 @@ from uptake_metrics.accounts import Account
 from uptake_metrics.deals import Deal
 from uptake_metrics.trials import TrialClock
 
+_DEFAULT_ZONE = Account("").time_zone
+
 Reject = Callable[[Entry, Exception], Awaitable[None]]
 Numbered = tuple[int, Fact]  # a fact and its sequence in FACTS
 Arrived = tuple[Entry, Fact]
@@ -44,7 +46,9 @@ class Register:
         return self.accounts.get(name) or Account(name)
 
     def zone_of(self, name: str) -> str:
-        return self.account(name).time_zone
+        """Asked for every account again and again."""
+        known = self.accounts.get(name)
+        return known.time_zone if known else _DEFAULT_ZONE
 
     async def load(self) -> Cursor:
         """Agree with the database; returns the position."""

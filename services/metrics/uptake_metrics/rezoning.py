@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uptake import subjects
 from uptake.consumer import Consumer, Cursor, Entry
 from uptake_metrics import activity_store, archive, mask_store, worklist
-from uptake_metrics.activity_store import Position
 from uptake_metrics.columns import Columns, decoded, rows
 from uptake_metrics.counting import ALL_SHARDS, Counting
 from uptake_metrics.register import Register
@@ -44,13 +43,14 @@ class Rezoning:
         self._register = register
         self._clock = clock
         self._shards = shards
-        self._settled_at: tuple[Cursor | None, dict[int, Position], Collection[int]] | None = None
+        self._settled_at: tuple[Cursor | None, list[int], Collection[int]] | None = None
 
     async def run_once(self) -> int:
         """Recompute every account whose stored zone is not the one of its facts; returns how many there were."""
-        here = (self._register.position, dict(self._counting.positions), self._shards())
+        sizes = [len(shard.zones) for shard in self._counting.shards.values()]
+        here = (self._register.position, sizes, self._shards())
         if here == self._settled_at:
-            return 0  # no fact and no usage has come since all were settled
+            return 0  # no fact and no account has come since all were settled
         if not self._unsettled():
             self._settled_at = here
             return 0
