@@ -65,7 +65,7 @@ def test_no_file_names_the_folder_it_was_written_in():
     assert [name for name, text in texts() for place in places if place in text] == []
 
 
-@pytest.mark.parametrize("lock", ["run", "dev"])
+@pytest.mark.parametrize("lock", ["run", "dev", "bench"])
 def test_a_lock_has_a_hash_for_every_package(lock):
     text = (ROOT / f"requirements/{lock}.txt").read_text().replace("\\\n", " ")
     packages = [line for line in text.splitlines() if "==" in line]

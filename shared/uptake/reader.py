@@ -92,7 +92,9 @@ class Reader:
 
     async def _wait_after(self, error: Exception) -> None:
         """Full jitter, so that replicas do not come back together. Being fenced off is no failure."""
-        if not isinstance(error, Fenced):
+        if isinstance(error, Fenced):
+            self.ready, self.reason = True, None  # broker and database have answered; only somebody else was faster
+        else:
             self._report(error)
         self._failures += 1
         longest = min(_BACKOFF_CAP_S, _BACKOFF_S * 2 ** min(self._failures, 16))

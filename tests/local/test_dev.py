@@ -18,7 +18,7 @@ def dev(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_it_says_what_it_can_do(arguments):
     done = dev(*arguments)
     assert done.returncode == 0
-    assert all(f"./dev {command}" in done.stdout for command in ("up", "uptake", "test", "check", "lock"))
+    assert all(f"./dev {command}" in done.stdout for command in ("up", "uptake", "test", "check", "bench", "lock"))
 
 
 def test_a_command_that_does_not_exist_is_wrong_usage():

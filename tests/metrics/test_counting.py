@@ -297,6 +297,20 @@ async def test_two_processes_that_divide_the_shards_count_everything_once(metric
     assert {position.cursor.sequence for position in alone.counting.positions.values()} == {len(entries)}
 
 
+async def test_a_shard_that_is_ahead_of_those_it_is_read_with_never_goes_back(metrics, event, data_of):
+    async with metrics.engine.begin() as connection:
+        await connection.execute(text("UPDATE metrics.shard SET stream_uuid = 'stream', sequence = 5"))
+        await connection.execute(text("UPDATE metrics.shard SET sequence = 90 WHERE shard = 3"))
+    at = await metrics.counting.load()
+    entry = Entry(
+        6, subjects.usage(subjects.shard_of("acme")), data_of(event("acme", "ann", "2026-08-25")), metrics.clock()
+    )
+    await metrics.counting.apply(Counting.prepare([entry]), at, Cursor("stream", 6))
+    rows = dict(await metrics.rows("SELECT shard, sequence FROM metrics.shard"))
+    assert rows == dict.fromkeys(range(16), 6) | {3: 90}
+    assert {n: position.cursor.sequence for n, position in metrics.counting.positions.items()} == rows
+
+
 async def test_compaction_while_others_read_changes_no_answer(metrics, event):
     events = some_events(event, 9, 600)
     for start in range(0, 600, 100):

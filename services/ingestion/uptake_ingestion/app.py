@@ -44,6 +44,7 @@ def build(settings: IngestionSettings) -> Starlette:
     """The ASGI app. It answers at once, with 503 until the broker is there."""
     publisher, needs, health = Publisher(), Needs(), Health()
     needs.register(health)
+    health.add("store", publisher.problem)
     reception = Reception(publisher)
     http = HttpDoor(reception, KeyRing(settings.producer_keys_file), Budget())
     broker = faststream_broker(settings, "ingestion")

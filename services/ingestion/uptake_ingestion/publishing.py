@@ -14,6 +14,7 @@ from uptake_ingestion.meters import PUBLISH_SECONDS
 
 _STORE_FAILED = 10077  # the subject has its one message, or the stream is full
 _ONE_PER_SUBJECT = frozenset(stream.name for stream in STREAMS if stream.max_msgs_per_subject == 1)
+_NEWS_S = 12.0  # a failure longer ago says nothing about now: nobody may have tried since
 _AT_ONCE = 128  # publishes on their way, per stream: a flood of refusals must not hold up usage
 
 
@@ -30,10 +31,17 @@ class Publisher:
         self._timeout_s = timeout_s
         self._jetstream: JetStreamContext | None = None
         self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
+        self._silent: dict[str, float] = {}  # streams whose last message was not confirmed, and since when
 
     def attach(self, client: Client) -> None:
         """From now on publish through this connection; before, everything is NotStored."""
         self._jetstream = client.jetstream()
+
+    def problem(self) -> str | None:
+        """Which stream takes no messages though the broker is there: its disk is full, for one. For `/readyz`."""
+        now = time.monotonic()
+        silent = sorted(stream for stream, at in self._silent.items() if now - at < _NEWS_S)
+        return f"the broker does not confirm what it is given for {', '.join(silent)}" if silent else None
 
     async def publish(self, stream: str, subject: str, payload: bytes, message_id: str | None = None) -> int:
         """The message's sequence in the stream. Raises NotStored; SubjectTaken in streams of one message a subject."""
@@ -49,7 +57,10 @@ class Publisher:
                     raise SubjectTaken(subject) from error
                 raise NotStored(f"{stream}: {error}") from error
             except (nats.errors.Error, TimeoutError, OSError) as error:
+                if isinstance(error, TimeoutError):
+                    self._silent[stream] = time.monotonic()
                 raise NotStored(f"{stream}: {error!r}") from error
+            self._silent.pop(stream, None)
             PUBLISH_SECONDS.labels(stream).observe(time.perf_counter() - started)
             return ack.seq
 

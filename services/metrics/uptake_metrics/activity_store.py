@@ -63,7 +63,7 @@ async def advance(
     Returns where they stand now; raises `Fenced` when one is not where we believed.
     """
     await confirm(connection, expected)
-    moved = {number: Position(new or position.cursor, position.checkpoint + 1) for number, position in expected.items()}
+    moved = {number: Position(_further(at.cursor, new), at.checkpoint + 1) for number, at in expected.items()}
     await connection.execute(
         text("""
             UPDATE metrics.shard AS s
@@ -82,6 +82,13 @@ async def advance(
         },
     )
     return moved
+
+
+def _further(at: Cursor, new: Cursor | None) -> Cursor:
+    """A shard that was ahead of those it is read with stays there: what it has counted must not be counted again."""
+    if new is None or (at.stream_uuid == new.stream_uuid and at.sequence > new.sequence):
+        return at
+    return new
 
 
 async def confirm(connection: AsyncConnection, expected: Mapping[int, Position]) -> None:

@@ -150,8 +150,9 @@ class _Service:
         )
 
         async def send() -> None:
-            while self.leases.leads and await publisher.send(js):
-                pass
+            for _ in range(4):  # in parts: after an outage, readiness is to say soon that it goes on again
+                if not (self.leases.leads and await publisher.send(js)):
+                    break
 
         async def rebuild() -> None:
             await self.rebuilding.run_once(js)

@@ -20,7 +20,7 @@ from uptake_metrics.register import Register
 
 _LOOK_EVERY_S = 0.1
 #: A checkpoint when there is a backlog: more would hold up the event loop, less would spend its time on commits.
-_AT_ONCE = 256
+_AT_ONCE = 400
 #: So many messages to read are a backlog, and so are any that wait for so long.
 _BACKLOG, _LATE = 2 * _AT_ONCE, timedelta(seconds=0.5)
 

@@ -1,0 +1,94 @@
+"""Accounts that are below their target whatever is counted: each is one alert and one notice. Knows no fault."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.faults.cluster import Cluster
+from tests.faults.producers import Envelope, HttpProducer, Unacknowledged
+
+WATCHED = ("web-0", "north-0", "east-0")
+SECRET = "only these tests know"
+SEATS = 1_000_000
+RULE = "adoption-below-target"
+
+
+class Receiver:
+    """A person's channel: counts signed notices by alert; the same notice again is the same."""
+
+    def __init__(self) -> None:
+        self.notices: dict[str, Any] = {}  # by idempotency key
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                parts = dict(part.split("=", 1) for part in self.headers["Uptake-Signature"].split(","))
+                signed = hmac.new(SECRET.encode(), f"{parts['t']}.".encode() + body, hashlib.sha256).hexdigest()
+                if hmac.compare_digest(signed, parts["v1"]):
+                    receiver.notices[self.headers["Idempotency-Key"]] = json.loads(body)
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def write_routes(self, config: Path) -> None:
+        channel = {"type": "webhook", "url": self.url, "secret": SECRET, "allow_private": True, "serves": ["ce-1"]}
+        (config / "routes.yml").write_text(json.dumps({"channels": {"ce-1": channel}, "default": []}))
+
+    def told(self) -> Counter[str]:
+        return Counter(notice["alert"]["subject"] for notice in self.notices.values())
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def facts() -> list[Envelope]:
+    long_ago = datetime.now(UTC) - timedelta(129)
+    at = {"occurred_at": long_ago.isoformat(), "type": "account.updated", "owner": "ce-1"}
+    accounts = [{"id": f"a-{name}", "account": name, "production_date": str(long_ago.date())} | at for name in WATCHED]
+    seats = {"occurred_at": long_ago.isoformat(), "type": "license.issued", "seats": SEATS, "license": "l1"}
+    return [*accounts, *({"id": f"l-{name}", "account": name} | seats for name in WATCHED)]
+
+
+async def send_facts(producer: HttpProducer) -> None:
+    """Until they are acknowledged, and then once more: the same fact again is a duplicate, never a conflict."""
+    body = json.dumps(facts()).encode()
+    for allowed in ({"accepted", "duplicate"}, {"duplicate"}):
+        while True:
+            try:
+                answer = await producer.post(body)
+                break
+            except Unacknowledged:
+                await asyncio.sleep(0.5)
+        assert {result["status"] for result in answer["results"]} <= allowed, answer
+
+
+async def each_told_once(cluster: Cluster, receiver: Receiver, within_s: float) -> None:
+    """One episode an account, the same on both replicas, and one notice."""
+    deadline = time.monotonic() + within_s
+    for kept in cluster.replicas("alerting"):
+        while (found := Counter(await _open(cluster, kept.name))) != Counter(WATCHED):
+            assert time.monotonic() < deadline, f"{kept.name}: open alerts by account: {found}"
+            await asyncio.sleep(0.5)
+    while receiver.told() != Counter(WATCHED):
+        assert time.monotonic() < deadline, f"notices by account: {receiver.told()}"
+        await asyncio.sleep(0.5)
+
+
+async def _open(cluster: Cluster, replica: str) -> list[str]:
+    alerts = await cluster.get(replica, "/api/v1/alerts", limit="1000")
+    return [alert["subject"] for alert in alerts if alert["rule"] == RULE]
