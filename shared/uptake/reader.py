@@ -23,7 +23,6 @@ from uptake.loops import is_cancelled
 __all__ = ["Cursor", "Entry", "Fenced", "Reader", "StreamMismatch"]
 
 _BACKOFF_S, _BACKOFF_CAP_S = 0.05, 3.0
-_NOTHING_TO_READ_S = 0.2
 
 _log = structlog.get_logger()
 
@@ -43,7 +42,7 @@ class Reader:
         self,
         client: Client,
         stream: str,
-        subjects: Callable[[], Sequence[str]] | Sequence[str],
+        subjects: Sequence[str],
         *,
         position: Callable[[], Awaitable[Cursor]],
         apply: Callable[[Any, Cursor, Cursor], Awaitable[None]],
@@ -53,18 +52,16 @@ class Reader:
         max_wait_s: float = 0.05,
         may_be_trimmed: bool = False,
     ) -> None:
-        """`subjects` may be a question, asked between fetches: when the answer is another one, the reader starts
-        again from the row; while it is empty, there is nothing to do. `position` reads the row.
-        `apply(entries, expected, new)` writes state and row in one transaction and raises Fenced when the row is not
-        at `expected`; `entries` is empty when a refused entry is stepped over, or what the filter leaves out, and else
-        what `prepare` has made of them: work that needs no state, done while the batch before is written. `refuse`
-        puts away the one entry whose data the database or its message class will never take; it may see it twice.
+        """`position` reads the row. `apply(entries, expected, new)` writes state and row in one transaction and raises
+        Fenced when the row is not at `expected`; `entries` is empty when a refused entry is stepped over, or what the
+        filter leaves out, and else what `prepare` has made of them: work that needs no state, done while the batch
+        before is written. `refuse` puts away the one entry whose data the database or its message class will never
+        take; it may see it twice.
         `may_be_trimmed`: the stream keeps only the newest of each subject, and the reader can do without what left it
         unread: that is lost, with one warning at each start. `subjects` are then all that the stream holds.
         """
         self._js = client.jetstream()
-        self._stream = stream
-        self._subjects = subjects if callable(subjects) else lambda: subjects
+        self._stream, self._subjects = stream, list(subjects)
         self._position, self._prepare, self._apply, self._refuse = position, prepare, apply, refuse
         self._max_messages, self._max_wait_s, self._may_be_trimmed = max_messages, max_wait_s, may_be_trimmed
         self._failures = 0
@@ -108,28 +105,23 @@ class Reader:
         self.ready, self.reason = False, reason
 
     async def _read_from_the_row(self) -> None:
-        subjects = self._wanted()
-        if not subjects:
-            await self._wait_for_subjects()
-            return
         cursor = await self._position()
-        consumer = await Consumer.create(self._js, self._stream, subjects, cursor.sequence)
+        consumer = await Consumer.create(self._js, self._stream, self._subjects, cursor.sequence)
         try:
             uuid = await consumer.verify(cursor, may_be_trimmed=self._may_be_trimmed)
             self.lag = consumer.pending
             if self._failures == 0:  # else ready is what has worked again, not what is tried again
                 self.ready, self.reason = True, None
-            await self._read_on(consumer, cursor, uuid, subjects)
+            await self._read_on(consumer, cursor, uuid)
         finally:
             await consumer.drop()
-        self.current_to = None  # what the other subjects hold is not known yet
 
-    async def _read_on(self, consumer: Consumer, cursor: Cursor, uuid: str, subjects: list[str]) -> None:
+    async def _read_on(self, consumer: Consumer, cursor: Cursor, uuid: str) -> None:
         """Two batches are in hand at most: while one is being written, the next is fetched and prepared."""
         writing: asyncio.Task[Cursor] | None = None
         self._in_hand = 0
         try:
-            while not is_cancelled() and self._wanted() == subjects:
+            while not is_cancelled():
                 entries = await consumer.fetch(self._max_messages, self._max_wait_s)
                 self._in_hand += len(entries)
                 prepared = self._prepare(entries)
@@ -158,17 +150,9 @@ class Reader:
         self._is_well()
         return cursor
 
-    async def _wait_for_subjects(self) -> None:
-        self.lag, self.current_to = 0, None
-        self._is_well()
-        await asyncio.sleep(_NOTHING_TO_READ_S)
-
     def _is_well(self) -> None:
         self._failures = 0
         self.ready, self.reason = True, None
-
-    def _wanted(self) -> list[str]:
-        return sorted(self._subjects())
 
     async def _step_forward(self, consumer: Consumer, cursor: Cursor, uuid: str) -> Cursor:
         """Over what the filter leaves out, as far as it is certain that nothing else is there."""

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from uptake import subjects
-from uptake_metrics.columns import Columns, decode_all
+from uptake_metrics.batches import decode_all
+from uptake_metrics.columns import Columns
 from uptake_metrics.shard import Shard
 
 from .frame import Contestant, Measure, Size

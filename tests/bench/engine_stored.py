@@ -6,7 +6,8 @@ import numpy as np
 
 from uptake import subjects
 from uptake_metrics import archive
-from uptake_metrics.shard import CONTACT_USER, SeriesKey
+from uptake_metrics.series import SeriesKey
+from uptake_metrics.shard import CONTACT_USER
 from uptake_metrics.userdays import Masks, UserDays
 
 from .engine_rows import FIRST_DAY, HISTORY_DAYS, Population

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from uptake import subjects
-from uptake_metrics.columns import Columns, decode_all
+from uptake_metrics.batches import decode_all
+from uptake_metrics.columns import Columns
 from uptake_metrics.shard import Change, Shard
 
 from .traffic import WATCHED, Messages, read, rows

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from uptake_metrics import archive
-from uptake_metrics.columns import decode_all
+from uptake_metrics.batches import decode_all
 from uptake_metrics.replay import Replay, compare, drifted, since
-from uptake_metrics.shard import CONTACT_USER, SeriesKey, Shard, user_hash
+from uptake_metrics.series import SeriesKey
+from uptake_metrics.shard import CONTACT_USER, Shard, user_hash
 from uptake_metrics.userdays import UserDays
 from uptake_metrics.zones import to_number
 

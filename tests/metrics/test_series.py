@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from uptake_metrics.columns import Batch, Columns
+from uptake_metrics.batches import Batch
+from uptake_metrics.columns import Columns
 from uptake_metrics.series import CONTACT, FEATURE, NO_SERIES, TOTAL, SeriesIndex, SeriesKey
 
 CONTACT_KEY = SeriesKey("acme", "contact")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from uptake_metrics import shard as shards
 from uptake_metrics.batches import HOUR_US, decoded
 from uptake_metrics.columns import Columns
-from uptake_metrics.series import NO_SERIES
-from uptake_metrics.shard import SeriesKey, Shard, user_hash
+from uptake_metrics.series import NO_SERIES, SeriesKey
+from uptake_metrics.shard import Shard, user_hash
 from uptake_metrics.userdays import Masks
 
 FRONT = 20_600  # 2026-05-27

@@ -227,30 +227,6 @@ async def test_it_steps_over_nothing_of_its_own_while_others_write_as_fast_as_th
     assert await ledger.seen() == numbers(0, 2)
 
 
-async def test_other_subjects_are_read_from_the_row_on(client: Client, ledger: Ledger) -> None:
-    wanted = ["test.a"]
-    await publish(client, ["a1"], "test.a")
-    async with reading(client, ledger, subjects=lambda: wanted) as reader:
-        await until_seen(ledger, 1)
-        wanted = ["test.a", "test.b"]
-        await publish(client, ["a2"], "test.a")
-        await publish(client, ["b1"], "test.b")
-        await until_seen(ledger, 3)
-        wanted = []
-
-        async def forgot() -> bool:
-            return reader.current_to is None
-
-        await until(forgot)
-        await publish(client, ["a3"], "test.a")
-        await asyncio.sleep(0.5)
-        assert (reader.ready, reader.reason, reader.lag, reader.current_to) == (True, None, 0, None)
-        assert await client.jetstream().consumers_info(STREAM) == []
-        wanted = ["test.a"]
-        await until_seen(ledger, 4)
-    assert await ledger.seen() == ["a1", "a2", "b1", "a3"]
-
-
 async def test_while_one_batch_is_written_one_is_prepared_and_one_arrives_and_no_more(
     client: Client, ledger: Ledger
 ) -> None:

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uptake.reader import Cursor, Fenced
 from uptake_metrics import mask_store
 from uptake_metrics.columns import Unattributed
-from uptake_metrics.shard import Change, SeriesKey
+from uptake_metrics.series import SeriesKey
+from uptake_metrics.shard import Change
 from uptake_metrics.userdays import UserDays
 
 _ROWS = 2_000

@@ -9,10 +9,8 @@ from typing import Final, Self
 import numpy as np
 
 from uptake_metrics.activity import COUNTED_ACTOR, COUNTED_ENVIRONMENTS, PRODUCTION
-from uptake_metrics.batches import HOUR_US, Batch, ImpossibleBatch, decode_all, decoded, rows, split
+from uptake_metrics.batches import HOUR_US, Batch, rows, split
 from uptake_metrics.userdays import I64
-
-__all__ = ["NOT_COUNTED", "Batch", "Columns", "ImpossibleBatch", "Unattributed", "decode_all", "decoded", "rows"]
 
 #: The environment of events that are a sign of life only, whatever they name.
 NOT_COUNTED: Final = ""

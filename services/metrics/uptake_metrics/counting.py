@@ -15,7 +15,8 @@ from uptake import subjects
 from uptake.reader import Cursor, Entry
 from uptake_metrics import activity_store, archive, ledger, mask_store, meters, worklist
 from uptake_metrics.activity_store import Position, Standing
-from uptake_metrics.columns import Batch, Columns, decode_all
+from uptake_metrics.batches import Batch, decode_all
+from uptake_metrics.columns import Columns
 from uptake_metrics.ledger import Taken
 from uptake_metrics.shard import Change, Shard
 from uptake_metrics.userdays import EPOCH_DAYS

@@ -16,7 +16,7 @@ import numpy as np
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from uptake_metrics.columns import Batch
+from uptake_metrics.batches import Batch
 from uptake_metrics.shard import Change
 from uptake_metrics.userdays import I32, starts
 

@@ -21,7 +21,7 @@ from uptake.reader import Fenced
 from uptake.streams import stream_uuid
 from uptake_metrics import activity_store, archive, mask_store, worklist
 from uptake_metrics.activity_store import Position
-from uptake_metrics.columns import Batch, decode_all
+from uptake_metrics.batches import Batch, decode_all
 from uptake_metrics.counting import MAX_DAY, Counting, newest_day
 from uptake_metrics.register import Register
 from uptake_metrics.replay import Difference, Replay, compare, drifted, since

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from uptake_metrics import archive
-from uptake_metrics.columns import Batch, Columns
-from uptake_metrics.shard import SeriesKey, Shard
+from uptake_metrics.batches import Batch
+from uptake_metrics.columns import Columns
+from uptake_metrics.series import SeriesKey
+from uptake_metrics.shard import Shard
 from uptake_metrics.userdays import EPOCH_DAYS, U64, Masks
 from uptake_metrics.windows import Activity
 

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uptake import subjects
 from uptake.consumer import Consumer, Cursor, Entry
 from uptake_metrics import activity_store, archive, mask_store, worklist
-from uptake_metrics.columns import Columns, decoded, rows
+from uptake_metrics.batches import decoded, rows
+from uptake_metrics.columns import Columns
 from uptake_metrics.counting import ALL_SHARDS, Counting
 from uptake_metrics.register import Register
 from uptake_metrics.shard import Shard

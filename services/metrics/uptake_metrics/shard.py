@@ -20,8 +20,6 @@ from uptake_metrics.userdays import I32, U64, Masks, UserDays, distinct, placed,
 from uptake_metrics.windows import Activity, Fresh
 from uptake_metrics.zones import local_days
 
-__all__ = ["CONTACT_USER", "MAX_FEATURES", "Change", "HourCounts", "SeriesKey", "Shard", "user_hash"]
-
 #: A hostile producer could name a new feature with every event; beyond so many an account's count in its total only.
 MAX_FEATURES = 2_000
 #: A sign of life is nobody's: the contact series has this one user.

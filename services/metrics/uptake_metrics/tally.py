@@ -17,7 +17,8 @@ from uptake_metrics import activity_store, archive, mask_store, userdays
 from uptake_metrics.activity import PRODUCTION
 from uptake_metrics.counting import Counting
 from uptake_metrics.kpis import Counts
-from uptake_metrics.shard import CONTACT_USER, SeriesKey, Shard
+from uptake_metrics.series import SeriesKey
+from uptake_metrics.shard import CONTACT_USER, Shard
 from uptake_metrics.userdays import EPOCH_DAYS, WINDOWS, Masks
 from uptake_metrics.zones import to_day, to_number
 
