@@ -30,6 +30,7 @@ from uptake_metrics.books import Books
 from uptake_metrics.chores import Chore, Chores, unhurried
 from uptake_metrics.counting import Counting
 from uptake_metrics.exporter import Exporter
+from uptake_metrics.heap import Heap
 from uptake_metrics.leases import RENEW_EVERY_S, Leases
 from uptake_metrics.publishing import Publisher
 from uptake_metrics.reading import Reading
@@ -83,6 +84,7 @@ class _Service:
             engine, counting, register, lambda: Register(engine, settings.vendor_zone, self.rejects.put), utc_now
         )
         self.chores = Chores(self._is_loaded)
+        self.heap = Heap()
 
     @asynccontextmanager
     async def live(self, app: FastAPI) -> AsyncIterator[None]:
@@ -154,11 +156,17 @@ class _Service:
                 if not (self.leases.leads and await publisher.send(js)):
                     break
 
+        async def refresh() -> None:
+            first = not self.board.complete
+            await self.board.refresh()
+            if first:
+                self.heap.tidy()  # the long one, before anybody is told that we are ready
+
         async def rebuild() -> None:
             await self.rebuilding.run_once(js)
 
         return [
-            (0.5, patiently(self.board.refresh)),
+            (0.5, patiently(refresh)),
             (0.5, rezoning.run_once),
             (0.5, patiently(publisher.evaluate)),
             (0.5, send),
@@ -175,6 +183,7 @@ class _Service:
         async def keep_house() -> None:
             await self.counting.turn()
             await self.counting.compact(reading.shards)
+            self.heap.tidy()
             meters.STATE_BYTES.set(sum(shard.activity.nbytes for shard in self.counting.shards.values()))
 
         async def books() -> None:

@@ -30,7 +30,7 @@ from uptake_metrics.zones import DAY, closes_at, last_closed_day, local_day
 #: Closed days of an account that are published from the start, and that late live events can still change.
 PUBLISHED_DAYS = 35
 _EVERY_SHARD = frozenset(range(subjects.SHARDS))
-_A_TURN = 1_000  # accounts looked at between two turns of the event loop
+_A_TURN = 200  # accounts looked at between two turns of the event loop
 _AT_A_TIME = 10  # subjects per transaction: bounds how long counting waits
 
 
