@@ -7,7 +7,7 @@ of its own steps had an effect. No acknowledgements: two readers of one row are 
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +48,7 @@ class Reader:
         apply: Callable[[Any, Cursor, Cursor], Awaitable[None]],
         prepare: Callable[[Sequence[Entry]], Any] = list,
         refuse: Callable[[Entry, Exception], Awaitable[None]],
+        others: Callable[[], Collection[Cursor]] = tuple,
         max_messages: int = 256,
         max_wait_s: float = 0.05,
         may_be_trimmed: bool = False,
@@ -56,13 +57,15 @@ class Reader:
         Fenced when the row is not at `expected`; `entries` is empty when a refused entry is stepped over, or what the
         filter leaves out, and else what `prepare` has made of them: work that needs no state, done while the batch
         before is written. `refuse` puts away the one entry whose data the database or its message class will never
-        take; it may see it twice.
+        take; it may see it twice. `others`: further cursors in the reader's database that the stream has to fit, where
+        one reader moves several; `position` is then the oldest of them.
         `may_be_trimmed`: the stream keeps only the newest of each subject, and the reader can do without what left it
         unread: that is lost, with one warning at each start. `subjects` are then all that the stream holds.
         """
         self._js = client.jetstream()
         self._stream, self._subjects = stream, list(subjects)
         self._position, self._prepare, self._apply, self._refuse = position, prepare, apply, refuse
+        self._others = others
         self._max_messages, self._max_wait_s, self._may_be_trimmed = max_messages, max_wait_s, may_be_trimmed
         self._failures = 0
         self._in_hand = 0  # entries that were fetched and have not taken effect yet
@@ -109,6 +112,8 @@ class Reader:
         consumer = await Consumer.create(self._js, self._stream, self._subjects, cursor.sequence)
         try:
             uuid = await consumer.verify(cursor, may_be_trimmed=self._may_be_trimmed)
+            for other in self._others():
+                await consumer.verify(other, may_be_trimmed=self._may_be_trimmed)
             self.lag = consumer.pending
             if self._failures == 0:  # else ready is what has worked again, not what is tried again
                 self.ready, self.reason = True, None

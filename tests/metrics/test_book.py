@@ -10,13 +10,21 @@ from uptake_metrics.userdays import WINDOWS
 masks = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=5)
 
 
-def booked(changes: list[tuple[int, int, int]], columns: int = 1) -> Book:
-    """A book after changes of (column, mask before, mask after)."""
+def booked(found: list[tuple[int, int]], columns: int = 1) -> Book:
+    """A book of (column, mask)."""
     book = Book()
     book.grow(columns)
-    column, before, after = zip(*changes, strict=True)
-    book.change(np.array(column, dtype=np.int32), np.array(before, dtype=np.uint64), np.array(after, dtype=np.uint64))
+    column, mask = zip(*found, strict=True)
+    book.add(np.array(column, dtype=np.int32), np.array(mask, dtype=np.uint64))
     return book
+
+
+def flip(book: Book, pairs: list[tuple[int, int]], sign: int) -> None:
+    """Flip every day that the first mask of a pair has and the second has not, all in one call."""
+    days = [(row, full, rest) for full, rest in pairs for row in range(64) if (full & ~rest) >> row & 1]
+    row, full, rest = zip(*days, strict=True) if days else ((), (), ())
+    masks_full, masks_rest = np.array(full, dtype=np.uint64), np.array(rest, dtype=np.uint64)
+    book.flip(np.zeros(len(days), np.int32), np.array(row, dtype=np.int64), masks_full, masks_rest, sign)
 
 
 def expected(found: list[int]) -> list[list[int]]:
@@ -31,33 +39,38 @@ def expected(found: list[int]) -> list[list[int]]:
 
 @given(found=masks)
 def test_levels_are_the_users_in_each_window(found: list[int]) -> None:
-    book = booked([(0, 0, mask) for mask in found])
+    book = booked([(0, mask) for mask in found])
     assert book.levels(0, ROWS - 1, 0).tolist() == expected(found)
 
 
-@given(before=masks, after=masks)
-def test_a_change_books_the_difference(before: list[int], after: list[int]) -> None:
-    pairs = list(zip(before, after, strict=False))
-    book = booked([(0, 0, was) for was, _ in pairs])
-    book.change(np.zeros(len(pairs), np.int32), *(np.array(side, dtype=np.uint64) for side in zip(*pairs, strict=True)))
-    assert book.levels(0, ROWS - 1, 0).tolist() == expected([mask for _, mask in pairs])
+@given(rest=masks, more=masks)
+def test_days_that_are_flipped_one_by_one_count_as_whole_masks_do(rest: list[int], more: list[int]) -> None:
+    pairs = [(was | new, was) for was, new in zip(rest, more, strict=False)]
+    book = booked([(0, was) for _, was in pairs])
+    flip(book, pairs, 1)
+    assert (
+        book.levels(0, ROWS - 1, 0).tolist() == booked([(0, full) for full, _ in pairs]).levels(0, ROWS - 1, 0).tolist()
+    )
+    flip(book, pairs, -1)
+    assert book.levels(0, ROWS - 1, 0).tolist() == expected([was for _, was in pairs])
 
 
 @given(found=masks, days=st.integers(0, 2 * ROWS))
 def test_advancing_moves_the_levels_and_loses_none(found: list[int], days: int) -> None:
-    book = booked([(0, 0, mask) for mask in found])
+    book = booked([(0, mask) for mask in found])
     book.advance(days)
     moved = [(level + [0] * 2 * ROWS)[days : days + ROWS] for level in expected(found)]
     assert book.levels(0, ROWS - 1, 0).tolist() == moved
 
 
 def test_columns_are_apart_and_stay_when_the_book_grows() -> None:
-    book = booked([(0, 0, 1), (2, 0, 3), (2, 0, 2)], columns=3)
+    book = booked([(0, 1), (2, 3), (2, 2)], columns=3)
     book.advance(1)
     book.grow(500)
     assert book.levels(0, 0, slice(0, 4))[:, 0].tolist() == [[0, 0, 2, 0], [1, 0, 2, 0], [1, 0, 2, 0]]
 
 
 def test_more_masks_than_a_pass_are_all_booked() -> None:
-    book = booked([(0, 0, 1)] * (2 * PASS + 3))
-    assert book.levels(0, 0, 0).tolist() == [[2 * PASS + 3]] * 3
+    book = booked([(0, 1)] * (2 * PASS + 3))
+    flip(book, [(3, 1)] * (PASS + 5), 1)
+    assert book.levels(0, 1, 0).tolist() == [[2 * PASS + 3, PASS + 5], *[[2 * PASS + 3] * 2] * 2]

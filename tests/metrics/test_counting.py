@@ -297,6 +297,38 @@ async def test_two_processes_that_divide_the_shards_count_everything_once(metric
     assert {position.cursor.sequence for position in alone.counting.positions.values()} == {len(entries)}
 
 
+async def test_a_reader_under_which_the_positions_went_back_is_told_to_read_again(metrics, event, data_of):
+    """A database that lost its last commits, and another chore of the process that has noticed first."""
+    await metrics.count(event("acme", "ann", "2026-08-25"))
+    at = await metrics.counting.load()
+    async with metrics.engine.begin() as connection:
+        await connection.execute(text("UPDATE metrics.shard SET sequence = 0, checkpoint = 0"))
+        await connection.execute(text("TRUNCATE metrics.activity_delta"))
+    await metrics.counting.load()
+    subject = subjects.usage(subjects.shard_of("acme"))
+    late = Entry(at.sequence + 1, subject, data_of(event("acme", "bob", "2026-08-25")), metrics.clock())
+    with pytest.raises(Fenced):
+        await metrics.counting.apply(Counting.prepare([late]), at, Cursor("stream", late.sequence))
+    assert (await metrics.counting.load()).sequence == 0
+
+
+async def test_a_shard_that_fails_while_it_counts_is_read_again(metrics, metrics_of, event, monkeypatch):
+    await metrics.count(*some_events(event, 5))
+    before = in_memory(metrics.counting)
+
+    def fail(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("uptake_metrics.shard.Shard._change", fail)
+        with pytest.raises(MemoryError):
+            await metrics.count(*some_events(event, 6))
+    await metrics.load()
+    assert in_memory(metrics.counting) == before
+    await metrics.count(*some_events(event, 6))
+    assert book_is_what_the_masks_say(metrics.counting)
+
+
 async def test_a_shard_that_is_ahead_of_those_it_is_read_with_never_goes_back(metrics, event, data_of):
     async with metrics.engine.begin() as connection:
         await connection.execute(text("UPDATE metrics.shard SET stream_uuid = 'stream', sequence = 5"))

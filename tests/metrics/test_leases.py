@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from sqlalchemy import text
 
-from uptake_metrics.leases import GONE_AFTER_S, LEAD, Leases, share
+from uptake_metrics.leases import CUT_OFF_S, GONE_AFTER_S, LEAD, Leases, Tenure, share
 
 NAMES = [LEAD, *(f"usage.{n}" for n in range(16))]
 
@@ -93,3 +93,24 @@ async def test_many_at_once_end_with_everything_held_once(engine):
         await asyncio.gather(*(one.renew() for one in replicas))
     held = [name for one in replicas for name in one.held]
     assert sorted(held) == sorted(NAMES)
+
+
+async def test_who_is_cut_off_from_the_broker_leaves_its_leases_to_others(engine):
+    connected, now = True, 100.0
+    leases, other = Leases(engine, "one"), Leases(engine, "two")
+    tenure = Tenure(leases, lambda: connected, lambda: now)
+    await tenure.renew()
+    assert leases.held == set(NAMES)
+    connected, now = False, now + CUT_OFF_S
+    await tenure.renew()
+    assert leases.held == set(NAMES)  # it may be back in a moment
+    now += 1
+    await tenure.renew()
+    await tenure.renew()
+    await other.renew()
+    assert (leases.held, other.held) == (frozenset(), set(NAMES))
+    connected = True
+    await tenure.renew()
+    await other.renew()
+    await tenure.renew()
+    assert len(leases.held) in (8, 9)

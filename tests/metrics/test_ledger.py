@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from uptake import subjects
+from uptake.reader import Cursor, Entry
 from uptake_metrics import ledger
 from uptake_metrics.ledger import HOUR_US, Taken, Totals, Unbalanced
 from uptake_metrics.shard import HourCounts
@@ -34,7 +35,8 @@ async def totals(metrics):
 
 async def lines(metrics, first=0, last=10**6):
     async with metrics.engine.connect() as connection:
-        found = await ledger.lines(connection, first, last)
+        hours = await ledger.hours(connection, first, last)
+        found = [line for hour in hours for line in await ledger.lines(connection, hour)]
     keys = {number: shard.keys for number, shard in metrics.counting.shards.items()}
     return {
         (keys[line.shard][line.series].account if line.series >= 0 else None, line.hour): line.events for line in found
@@ -68,7 +70,7 @@ async def test_events_are_booked_by_account_and_by_the_hour_they_were_received_i
 
 
 async def test_what_nobody_can_count_is_refused_in_the_books_with_all_its_events(metrics, event, batch_of):
-    subject, good = batch_of(event("acme", "ann", "2026-08-25"), event("acme", "bob", "2026-08-25"), writer="w")
+    subject, good = batch_of(event("acme", "ann", "2026-08-25"), event("acme", "bob", "2026-08-25"), writer="aa")
     future = json.dumps(json.loads(good) | {"instants": [2**53, 2**53]}).encode()
     await metrics.take([(subject, good), (subject, future), (subject, b"{"), ("usage.v1.99", good)])
     told = await totals(metrics)
@@ -94,7 +96,7 @@ async def test_a_failed_checkpoint_leaves_no_trace_in_the_books(metrics, event, 
 async def test_events_that_a_writer_knew_to_be_stored_and_that_never_came_are_missing(metrics, event, batch_of):
     def batch(acknowledged, events=1):
         one = [event("acme", f"u{n}", "2026-08-25") for n in range(events)]
-        return batch_of(*one, writer="w", acknowledged=acknowledged)
+        return batch_of(*one, writer="aa", acknowledged=acknowledged)
 
     await metrics.take([batch(0, 3), batch(3, 2)])
     await metrics.take([batch(3), batch(5)])  # the second left before the first was confirmed
@@ -109,7 +111,7 @@ async def test_events_that_a_writer_knew_to_be_stored_and_that_never_came_are_mi
 async def test_each_shard_of_each_writer_has_its_own_account(metrics, event, batch_of):
     assert subjects.shard_of("acme") != subjects.shard_of("bolt")
     for name in ("acme", "bolt"):
-        for writer in ("one", "two"):
+        for writer in ("a1", "a2"):
             await metrics.take([batch_of(event(name, "ann", "2026-08-25"), writer=writer, acknowledged=0)])
     assert (await totals(metrics)).balanced
     assert await metrics.rows("SELECT DISTINCT stored, missing FROM metrics.writer") == [(1, 0)]
@@ -129,7 +131,7 @@ def test_a_shard_that_drops_an_event_is_caught_before_the_commit():
 
 
 async def test_hours_of_which_the_stream_holds_nothing_are_forgotten(metrics, event, batch_of):
-    await metrics.take([batch_of(event("acme", "ann", "2026-08-25"), writer="w", acknowledged=0)])
+    await metrics.take([batch_of(event("acme", "ann", "2026-08-25"), writer="aa", acknowledged=0)])
     await metrics.counting.compact(everything=True)
     async with metrics.engine.begin() as connection:
         await ledger.prune(connection, NOON + timedelta(days=44))
@@ -142,3 +144,22 @@ async def test_hours_of_which_the_stream_holds_nothing_are_forgotten(metrics, ev
 def test_an_hour_is_counted_from_1970():
     assert ledger.start_of(ledger.hour_of(NOON)) == NOON
     assert ledger.hour_of(NOON) == int(NOON.timestamp() * 1e6) // HOUR_US
+
+
+async def test_what_a_mad_writer_claims_to_be_holds_nobody_up(metrics, event, batch_of):
+    subject, good = batch_of(event("acme", "ann", "2026-08-25"))
+    claims = {"source": "s" * 20_000, "writer": "w" * 20_000, "acknowledged": 2**70, "accounts": []}
+    await metrics.take([(subject, json.dumps(json.loads(good) | claims).encode()), (subject, good)])
+    assert await totals(metrics) == Totals(stored=2, processed=1, refused=1, missing=0)
+    assert await metrics.rows("SELECT source FROM metrics.ledger_refused") == [("unknown",)]
+
+
+async def test_what_the_database_refuses_is_booked_as_refused(metrics, event, batch_of):
+    subject, data = batch_of(event("acme", "ann", "2026-08-25"), event("acme", "bob", "2026-08-25"))
+    at = await metrics.counting.load()
+    entry = Entry(at.sequence + 1, subject, data, NOON)
+    for _ in range(2):  # the first step over it fails on its way, and the entry comes again
+        await metrics.counting.refuse(entry, ValueError("no such text"))
+    await metrics.counting.apply([], at, Cursor("stream", entry.sequence))
+    await metrics.counting.apply([], await metrics.counting.load(), Cursor("stream", entry.sequence + 1))
+    assert await totals(metrics) == Totals(stored=2, processed=0, refused=2, missing=0)

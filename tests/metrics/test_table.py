@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uptake_metrics.table import ABSENT, MAX_LOAD, Table
+from uptake_metrics.table import ABSENT, MAX_LOAD, REBUILD_LOAD, SMALLEST, Table
 from uptake_metrics.userdays import I32, I64, U64
 
 pairs = st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0, 1, 2**63, 2**64 - 1])), max_size=60)
@@ -72,4 +72,35 @@ def test_a_presized_table_takes_its_users_without_growing() -> None:
     was = table.nbytes
     table.claim(np.zeros(10_000, np.int32), np.arange(10_000, dtype=np.uint64))
     assert table.nbytes == was
-    assert MAX_LOAD * len(table.mask) >= 10_000
+
+
+def test_a_table_that_grows_is_never_much_larger_than_what_it_holds() -> None:
+    table, users = Table(), 0
+    for batch in np.array_split(np.random.default_rng(2).integers(0, 2**64, 100_000, dtype=np.uint64), 300):
+        slots = table.claim(np.zeros(len(batch), np.int32), batch)
+        table.mask[slots] = np.uint64(1)
+        users += len(batch)
+        assert users / MAX_LOAD <= len(table.mask) <= max(SMALLEST, users / REBUILD_LOAD + 1)
+
+
+def test_users_who_want_the_last_slot_go_around_and_past_the_growing_steps() -> None:
+    table = Table()
+    many = np.random.default_rng(3).integers(0, 2**64, 1_000_000, dtype=np.uint64)
+    user = many[table._home(np.zeros(len(many), np.int32), many) == SMALLEST - 1][:600]
+    series = np.zeros(len(user), np.int32)
+    slots = np.concatenate([table.claim(series[part], user[part]) for part in (slice(0, 300), slice(300, 600))])
+    assert len(set(slots.tolist())) == 600
+    assert len(table.mask) == SMALLEST
+    assert np.array_equal(table.find(series, user), slots)
+    assert table.find(series + np.int32(1), user).max() == ABSENT
+
+
+def test_a_claim_takes_what_a_probe_has_said() -> None:
+    table = Table()
+    known, rows = columns([(0, 7)]), columns([(0, 7), (1, 7), (1, 7), (0, 8)])
+    table.claim(*known)
+    probed = table.probe(*rows)
+    assert (probed < 0).tolist() == [False, True, True, True]
+    slots = table.claim(*rows, probed.copy())
+    assert slots[1:3].tolist() == (~probed[1:3]).tolist()
+    assert np.array_equal(table.find(*rows), slots)

@@ -18,7 +18,7 @@ from nats.js import JetStreamContext
 
 from uptake import broker, database, subjects, telemetry
 from uptake.clock import utc_now
-from uptake.loops import forever, log_failure
+from uptake.loops import log_failure
 from uptake.messages.events import TimeZone
 from uptake.reader import Entry
 from uptake.refusing import refuse
@@ -31,7 +31,7 @@ from uptake_metrics.chores import Chore, Chores, unhurried
 from uptake_metrics.counting import Counting
 from uptake_metrics.exporter import Exporter
 from uptake_metrics.heap import Heap
-from uptake_metrics.leases import RENEW_EVERY_S, Leases
+from uptake_metrics.leases import RENEW_EVERY_S, Leases, Tenure
 from uptake_metrics.publishing import Publisher
 from uptake_metrics.reading import Reading
 from uptake_metrics.rebuilding import Rebuilding
@@ -84,6 +84,7 @@ class _Service:
             engine, counting, register, lambda: Register(engine, settings.vendor_zone, self.rejects.put), utc_now
         )
         self.chores = Chores(self._is_loaded)
+        self.upkeep = Chores(lambda: True)
         self.heap = Heap()
 
     @asynccontextmanager
@@ -93,12 +94,15 @@ class _Service:
         reading = Reading(client, self.leases, self.register, self.counting, self.rejects.put)
         self.health.add("facts", reading.problem_of_facts)
         self.health.add("usage", reading.problem_of_usage)
+        self.health.add("broker", lambda: None if client.is_connected else "not connected")
         self.health.add("chores", self.chores.problem)
+        self.health.add("replica", self.upkeep.problem)
         self.health.add("board", lambda: None if self.board.complete else "the numbers are being put together")
         async with asyncio.TaskGroup() as tasks:
+            tenure = Tenure(self.leases, lambda: client.is_connected)
             running = [
-                tasks.create_task(forever("renew", self._renew)),
-                tasks.create_task(forever("load", self._load)),
+                tasks.create_task(self.upkeep.run(tenure.renew, RENEW_EVERY_S)),
+                tasks.create_task(self.upkeep.run(self._load, _FOLLOW_EVERY_S)),
                 tasks.create_task(reading.run()),
             ]
             for every_s, do in self._chores(self.rejects.js, reading):
@@ -110,16 +114,10 @@ class _Service:
         await client.close()
         await self.engine.dispose()
 
-    async def _renew(self) -> float:
-        await self.leases.renew()
-        meters.LEASES.set(len(self.leases.shards))
-        return RENEW_EVERY_S
-
-    async def _load(self) -> float:
+    async def _load(self) -> None:
         """Follow what the other replicas count and learn."""
         await self.register.load()
         await self.counting.load()
-        return _FOLLOW_EVERY_S
 
     async def _give_up(self) -> None:
         """Others need not wait for our silence; if the database is away too, they do."""
@@ -179,6 +177,7 @@ class _Service:
         async def gauges() -> None:
             for stream, messages in reading.lag().items():
                 meters.LAG.labels(stream).set(messages)
+            meters.LEASES.set(len(reading.shards))
 
         async def keep_house() -> None:
             await self.counting.turn()

@@ -86,7 +86,7 @@ class _Plain(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     instants: msgspec.Raw
     version: Literal[1] = 1
     import_id: str | None = None
-    writer: str | None = None
+    writer: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{1,64}\Z")] | None = None
     acknowledged: Annotated[int, msgspec.Meta(ge=0, le=_MAX_EVENTS)] | None = None
     environments: list[str] | None = None
     actors: list[str] | None = None
@@ -256,7 +256,8 @@ def _texts(batch: UsageBatch) -> Iterator[str]:
     """All that is stored of a batch."""
     columns = (batch.accounts, batch.users, batch.features, batch.environments, batch.actors, batch.instances)
     yield from (text for column in columns for text in column or () if text)
-    yield from (text for text in (batch.import_id, batch.writer) if text)
+    if batch.import_id:
+        yield batch.import_id
 
 
 def rows(batch: Batch, wanted: list[bool]) -> Batch:

@@ -8,8 +8,10 @@ One user, a window of 3 days, active on days a, b and e. They count from an acti
     booked   +1                   -1        +1 where a stay begins, -1 where it has expired
 
 A stay begins on an active day with none in the 3 days before it. Its last active day has none in the 3 days after it,
-and 3 days after that it has expired. The expiry is booked together with the day: nothing runs at midnight. A change
-of a mask books the difference between its edges before and after, so days come and go in any order, several at once.
+and 3 days after that it has expired. The expiry is booked together with the day: nothing runs at midnight.
+
+Whole masks are booked by these edges (`add`), single days by what they change (`flip`): a day d between the active days
+p < d < n counts from max(d, p + window) until min(d + window, n). So days come and go in any order, several at once.
 
 The level on day D depends on the days (D - window, D] alone. So the ring may forget its oldest days in the masks: they
 are then missing in `before` and in `after`, and cancel out for every D whose window still lies in the ring.
@@ -19,7 +21,7 @@ from typing import Final
 
 import numpy as np
 
-from uptake_metrics.userdays import EPOCH_DAYS, I32, U64, WINDOWS
+from uptake_metrics.userdays import EPOCH_DAYS, I32, I64, U64, WINDOWS
 
 ROWS: Final = 2 * EPOCH_DAYS  # the ring's days and as many ahead, where what is active today expires
 PASS: Final = 1 << 12  # masks a pass, so that the intermediate columns stay in the cache
@@ -62,24 +64,19 @@ class Book:
         self._rows[:, : ROWS - days] = self._rows[:, days:]
         self._rows[:, ROWS - days :] = 0
 
-    def change(self, column: I32, before: U64, after: U64) -> None:
-        """Book that the masks of users in `column` (which may repeat) were `before` and are `after`."""
+    def add(self, column: I32, mask: U64) -> None:
+        """Book users whose masks were empty and are `mask` now; `column` may repeat."""
         for at in range(0, len(column), PASS):
             part = slice(at, at + PASS)
-            self._change(column[part], before[part], after[part])
+            self._add(column[part], mask[part])
 
-    def _change(self, column: I32, before: U64, after: U64) -> None:
-        was, now = _edges(before), _edges(after)
-        self._book(now & ~was, column, 1)
-        self._book(was & ~now, column, -1)
-
-    def _book(self, edges: U64, column: I32, sign: int) -> None:
-        """Book every day set in `edges` [kind of edge, mask]. One round per day of the busiest mask."""
+    def _add(self, column: I32, mask: U64) -> None:
+        """Every edge of the masks. One round per edge of the busiest one."""
         flat, room = self._rows.reshape(-1), self._base.shape[1]
-        days = edges.reshape(-1)
+        days = _edges(mask).reshape(-1)
         some = np.flatnonzero(days)
-        kind, mask = np.divmod(some, max(1, len(column)))
-        days, origin, signs = days.take(some), _ORIGINS.take(kind) * room + column.take(mask), _SIGNS.take(kind) * sign
+        kind, owner = np.divmod(some, max(1, len(column)))
+        days, origin, signs = days.take(some), _ORIGINS.take(kind) * room + column.take(owner), _SIGNS.take(kind)
         while len(days):
             below = days - np.uint64(1)
             row = np.bitwise_count(~days & below).astype(np.int64)  # number of the lowest set bit
@@ -87,6 +84,31 @@ class Book:
             days = days & below
             some = np.flatnonzero(days)
             days, origin, signs = days.take(some), origin.take(some), signs.take(some)
+
+    def flip(self, column: I32, row: I64, full: U64, rest: U64, sign: int) -> None:
+        """Book one day per row, in the mask `full` of its user and not in `rest`: added (`sign` 1) or removed (-1).
+
+        Several days of one user are so many rows with the same masks: as if added one by one, the oldest first."""
+        for at in range(0, len(column), PASS):
+            part = slice(at, at + PASS)
+            self._flip(column[part], row[part], full[part], rest[part], np.int32(sign))
+
+    def _flip(self, column: I32, row: I64, full: U64, rest: U64, sign: np.int32) -> None:
+        """In each window, a day adds what no earlier active day covers, until the next one covers it as well."""
+        flat, room = self._rows.reshape(-1), self._base.shape[1]
+        shift = row.astype(np.uint64)
+        earlier = full << np.uint64(1) << np.uint64(63) - shift  # the day before is the highest bit
+        later = rest >> shift >> np.uint64(1)  # the day after is the lowest bit
+        # By the widest window's reach: the days that the one before covers from here on, 0 if none does.
+        covered = np.frexp((earlier >> np.uint64(65 - WINDOWS[-1])).astype(np.float64))[1].astype(np.int64)
+        alone = np.bitwise_count(~later & (later - np.uint64(1))).astype(np.int64) + 1
+        cell = row * room + column
+        for plane, window in enumerate(WINDOWS):
+            begin = np.maximum(covered - (WINDOWS[-1] - window), 0)
+            end = np.maximum(np.minimum(alone, window), begin)
+            origin = cell + plane * ROWS * room
+            np.add.at(flat, origin + begin * room, sign)
+            np.subtract.at(flat, origin + end * room, sign)
 
     def levels(self, first: int, last: int, columns: int | slice) -> I32:
         """[window, day, columns] on the days of rows `first..last`; one column by number has no axis."""

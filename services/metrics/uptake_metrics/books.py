@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Query
 from pydantic import BaseModel
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake.subjects import shard_of
 from uptake_metrics import ledger
@@ -63,20 +63,19 @@ class Books:
         last: Annotated[datetime | None, Query(alias="to")] = None,
         limit: Annotated[int, Query(ge=0, le=MAX_ROWS)] = 10_000,
     ) -> BookAnswer:
-        """What became of every usage event, by account and hour: the last 45 days, or from one hour to another."""
+        """What became of every usage event, by account and hour: the last 45 days, or from one hour to another.
+
+        An hour at a time, and no further than `limit`: of many accounts and weeks there are millions of rows.
+        """
         start, end = ledger.hour_of(first) if first else 0, ledger.hour_of(last) if last else _LAST_HOUR
-        shard = None if account is None else shard_of(account)
         async with self._engine.connect() as connection:
             totals = await ledger.totals(connection, start, end)
-            processed = await ledger.lines(connection, start, end, shard)
             refused = {} if account is not None else await ledger.refusals(connection, start, end)
-        rows = [_row(None, hour, refused=events) for hour, events in sorted(refused.items())]
-        for number, line in enumerate(processed, 1):
-            name = self._name(line)
-            if account in (None, name):
-                rows.append(_row(name, line.hour, processed=line.events))
-            if number % _AT_A_TIME == 0:
-                await asyncio.sleep(0)
+            rows = [_row(None, hour, refused=events) for hour, events in sorted(refused.items())]
+            for hour in await ledger.hours(connection, start, end):
+                if len(rows) > limit:
+                    break
+                rows += await self._of_hour(connection, hour, account)
         return BookAnswer(
             balanced=totals.balanced,
             totals=BookTotals(
@@ -86,6 +85,18 @@ class Books:
             rows=rows[:limit],
             truncated=len(rows) > limit,
         )
+
+    async def _of_hour(self, connection: AsyncConnection, hour: int, account: str | None) -> list[BookRow]:
+        lines = await ledger.lines(connection, hour, None if account is None else shard_of(account))
+        await self._counting.load()  # another replica may have stored a series that we do not know yet
+        rows = []
+        for number, line in enumerate(lines, 1):
+            name = self._name(line)
+            if account in (None, name):
+                rows.append(_row(name, hour, processed=line.events))
+            if number % _AT_A_TIME == 0:
+                await asyncio.sleep(0)
+        return rows
 
     def _name(self, line: ledger.Line) -> str | None:
         if line.series == ledger.NO_ACCOUNT:

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake import subjects
-from uptake.reader import Cursor, Entry
+from uptake.reader import Cursor, Entry, Fenced
 from uptake_metrics import activity_store, archive, ledger, mask_store, meters, worklist
 from uptake_metrics.activity_store import Position, Standing
 from uptake_metrics.batches import Batch, decode_all
@@ -54,6 +54,8 @@ class Counting:
         self.positions: dict[int, Position] = {}
         self.shards: dict[int, Shard] = {}
         self.touched: set[str] = set()  # accounts whose current numbers may have changed; taken by the board
+        self._spoilt: set[int] = set()  # shards that failed while they were counting
+        self._stepped_over: dict[int, Entry] = {}  # by sequence: refused, and not in the books yet
 
     def shard_of(self, account: str) -> Shard:
         return self.shards[subjects.shard_of(account)]
@@ -80,6 +82,7 @@ class Counting:
             for number in stored.keys() - known.keys():
                 self.shards[number] = await self._restore(connection, number)
                 self.touched.update(self.shards[number].zones)
+                self._spoilt.discard(number)
             behind = {n: checkpoint for n, checkpoint in known.items() if checkpoint < stored[n].position.checkpoint}
             await self._follow(connection, behind)
             self.positions = {number: one.position for number, one in stored.items()}
@@ -88,7 +91,9 @@ class Counting:
     def _can_follow(self, number: int, stored: Standing) -> bool:
         """Whether deltas tell all that happened since; a database that was restored may even have gone back."""
         known = self.positions.get(number)
-        return known is not None and stored.folded <= known.checkpoint <= stored.position.checkpoint
+        if known is None or number in self._spoilt:
+            return False
+        return stored.folded <= known.checkpoint <= stored.position.checkpoint
 
     async def _follow(self, connection: AsyncConnection, behind: Mapping[int, int]) -> None:
         if behind:
@@ -117,6 +122,15 @@ class Counting:
         shard.restore(keys, zones, stored)
         return shard
 
+    def cursors(self, shards: Collection[int]) -> set[Cursor]:
+        """Where these shards stand, as of the last `load`: their stream has to fit each."""
+        return {self.positions[number].cursor for number in shards}
+
+    async def refuse(self, entry: Entry, error: Exception) -> None:
+        """Put away what the database will never take; the next `apply` books it."""
+        await self._reject(entry, error)
+        self._stepped_over[entry.sequence] = entry
+
     @staticmethod
     def prepare(entries: Sequence[Entry]) -> Prepared:
         """Most of the work, and none of it needs a shard: it is done while the checkpoint before is committed."""
@@ -124,16 +138,21 @@ class Counting:
         return list(zip(entries, decoded, strict=True))
 
     async def apply(
-        self, prepared: Prepared, _expected: Cursor, new: Cursor, shards: Collection[int] = ALL_SHARDS
+        self, prepared: Prepared, expected: Cursor, new: Cursor, shards: Collection[int] = ALL_SHARDS
     ) -> None:
         """One transaction: everything these messages change, and the positions of the shards that were read."""
         async with self.lock:
+            at = self._oldest(shards)
+            if at.stream_uuid != expected.stream_uuid or at.sequence < expected.sequence:
+                raise Fenced("the positions have gone back under the reader")  # it has to read again from there
             batches, taken = await self._sorted(prepared)
             changes: list[Change] = []
             try:
                 with meters.COMMIT_SECONDS.time():
                     for number, of_shard in batches.items():
+                        self._spoilt.add(number)
                         changes.append(self.shards[number].absorb(Columns.of(of_shard), self._zone_of))
+                        self._spoilt.discard(number)
                         await asyncio.sleep(0)  # a checkpoint of all shards is too much for one turn of the event loop
                     async with self._engine.begin() as connection:
                         read = {number: self.positions[number] for number in sorted(shards)}
@@ -162,6 +181,10 @@ class Counting:
             else:
                 batches[number].append(batch)
                 taken.add(number, batch)
+        for entry in self._stepped_over.values():
+            number = _SHARD.get(entry.subject)
+            if number is None or entry.sequence > self.positions[number].cursor.sequence:
+                taken.refuse(number, entry.data, entry.stored_at)
         return batches, taken
 
     async def _mark(
@@ -188,6 +211,7 @@ class Counting:
 
     def _settle(self, changes: Sequence[Change], positions: Mapping[int, Position], taken: Taken) -> None:
         self.positions = {**self.positions, **positions}
+        self._stepped_over.clear()
         for change in changes:
             self.shards[change.shard].settle(change)
             self.touched.update(change.first_day)

@@ -4,7 +4,8 @@ A lease saves work and guards nothing: two readers of one shard are safe, the co
 of them off. All times are the database's own, so no clock of ours matters.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -14,6 +15,8 @@ LEAD = "lead"
 #: Silent for so long is gone; a lease is renewed several times as often.
 GONE_AFTER_S = 6
 RENEW_EVERY_S = 1.5
+#: Without the broker for so long gives its leases up.
+CUT_OFF_S = 10
 _SHARD = "usage."
 
 
@@ -81,6 +84,27 @@ class Leases:
             {"gone": GONE_AFTER_S},
         )
         return list((await connection.execute(text("SELECT id FROM metrics.replica ORDER BY id"))).scalars())
+
+
+class Tenure:
+    """Renews the leases for as long as they are of use: who is cut off from the broker alone leaves them to others."""
+
+    def __init__(
+        self, leases: Leases, is_connected: Callable[[], bool], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._leases = leases
+        self._is_connected = is_connected
+        self._monotonic = monotonic
+        self._connected_at = monotonic()
+
+    async def renew(self) -> None:
+        """One turn."""
+        if self._is_connected():
+            self._connected_at = self._monotonic()
+        if self._monotonic() - self._connected_at <= CUT_OFF_S:
+            await self._leases.renew()
+        elif self._leases.held:
+            await self._leases.release()
 
 
 def share(holders: Mapping[str, str | None], alive: Sequence[str], me: str) -> frozenset[str]:

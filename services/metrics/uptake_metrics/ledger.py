@@ -5,11 +5,12 @@ what the batches hold (`stored`), what the shards took in of each account (`proc
 what every ingestion process knew the broker to have stored (`accepted`). Counts deliveries, not people.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 import numpy as np
@@ -25,6 +26,8 @@ HOUR_US = 3_600_000_000
 KEPT_HOURS = 45 * 24
 NO_ACCOUNT = -1
 _NO_SOURCE = "unknown"
+#: Both become keys of a table: what anybody may have written is looked at first.
+_SOURCE, _WRITER = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}"), re.compile(r"[0-9a-f]{1,64}")
 
 
 class Unbalanced(RuntimeError):
@@ -53,10 +56,9 @@ class Taken:
         columns, writer, acknowledged = found.get("accounts"), found.get("writer"), found.get("acknowledged")
         events = max(1, len(columns)) if isinstance(columns, list) else 1
         source = found.get("source")
-        self.refused[hour_of(stored_at), source if isinstance(source, str) and source.isalnum() else _NO_SOURCE] += (
-            events
-        )
-        if shard is not None and isinstance(writer, str) and isinstance(acknowledged, int):
+        named = isinstance(source, str) and _SOURCE.fullmatch(source) is not None
+        self.refused[hour_of(stored_at), str(source) if named else _NO_SOURCE] += events
+        if shard is not None and isinstance(writer, str) and _WRITER.fullmatch(writer) and _is_count(acknowledged):
             self._write(shard, writer, acknowledged, events)
 
     def _write(self, shard: int, writer: str | None, acknowledged: int | None, events: int) -> None:
@@ -118,14 +120,16 @@ async def save(
     if rows:
         await connection.execute(
             text("""
-                INSERT INTO metrics.ledger_delta (shard, checkpoint, hour, stored, series, events)
+                INSERT INTO metrics.ledger_delta (shard, checkpoint, hour, stored, processed, series, events)
                 SELECT * FROM unnest(CAST(:shard AS int[]), CAST(:checkpoint AS bigint[]), CAST(:hour AS int[]),
-                                     CAST(:stored AS bigint[]), CAST(:series AS bytea[]), CAST(:events AS bytea[]))"""),
+                                     CAST(:stored AS bigint[]), CAST(:processed AS bigint[]), CAST(:series AS bytea[]),
+                                     CAST(:events AS bytea[]))"""),
             {
                 "shard": [shard for shard, _, _ in rows],
                 "checkpoint": [checkpoints[shard] for shard, _, _ in rows],
                 "hour": [hour for _, hour, _ in rows],
                 "stored": [taken.stored[shard, hour] for shard, hour, _ in rows],
+                "processed": [int(counts.events.sum()) for _, _, counts in rows],
                 "series": [counts.series.astype("<i4").tobytes() for _, _, counts in rows],
                 "events": [counts.events.astype("<i4").tobytes() for _, _, counts in rows],
             },
@@ -189,15 +193,17 @@ async def fold(connection: AsyncConnection, shard: int) -> None:
     summed = _by_hour([*deltas, *known.all()])
     await connection.execute(
         text("""
-            INSERT INTO metrics.ledger_hour (shard, hour, stored, series, events)
-            SELECT :shard, * FROM unnest(CAST(:hour AS int[]), CAST(:stored AS bigint[]), CAST(:series AS bytea[]),
-                                         CAST(:events AS bytea[]))
+            INSERT INTO metrics.ledger_hour (shard, hour, stored, processed, series, events)
+            SELECT :shard, * FROM unnest(CAST(:hour AS int[]), CAST(:stored AS bigint[]), CAST(:processed AS bigint[]),
+                                         CAST(:series AS bytea[]), CAST(:events AS bytea[]))
             ON CONFLICT (shard, hour) DO UPDATE
-            SET stored = excluded.stored, series = excluded.series, events = excluded.events"""),
+            SET stored = excluded.stored, processed = excluded.processed, series = excluded.series,
+                events = excluded.events"""),
         {
             "shard": shard,
             "hour": list(summed),
             "stored": [stored for stored, _, _ in summed.values()],
+            "processed": [int(events.sum()) for _, _, events in summed.values()],
             "series": [series.astype("<i4").tobytes() for _, series, _ in summed.values()],
             "events": [events.astype("<i4").tobytes() for _, _, events in summed.values()],
         },
@@ -215,14 +221,30 @@ async def prune(connection: AsyncConnection, now: datetime) -> None:
     )
 
 
-async def lines(connection: AsyncConnection, first: int, last: int, shard: int | None = None) -> list[Line]:
-    """What was processed in the hours `first..last`, of all shards or of one, ascending."""
-    found = await _stored(connection, first, last, shard)
+async def hours(connection: AsyncConnection, first: int, last: int) -> list[int]:
+    """Those of `first..last` in which anything was processed, ascending."""
+    rows = await connection.execute(
+        text(f"SELECT DISTINCT hour FROM {_ALL} WHERE hour BETWEEN :first AND :last ORDER BY hour"),  # noqa: S608  # ours
+        {"first": first, "last": last},
+    )
+    return list(rows.scalars())
+
+
+async def lines(connection: AsyncConnection, hour: int, shard: int | None = None) -> list[Line]:
+    """What was processed in an hour, of all shards or of one."""
+    rows = await connection.execute(
+        text(f"""
+            SELECT shard, hour, stored, series, events FROM {_ALL}
+            WHERE hour = :hour AND (CAST(:shard AS int) IS NULL OR shard = :shard)"""),  # noqa: S608  # ours
+        {"hour": hour, "shard": shard},
+    )
+    of_shard: dict[int, list[Any]] = defaultdict(list)
+    for row in rows:
+        of_shard[row.shard].append(row)
     return [
-        Line(number, hour, int(series), int(events))
-        for number, of_shard in sorted(found.items())
-        for hour, (_, columns, counts) in sorted(_by_hour(of_shard).items())
-        for series, events in zip(columns.tolist(), counts.tolist(), strict=True)
+        Line(number, hour, series, events)
+        for number, found in sorted(of_shard.items())
+        for series, events in zip(*(column.tolist() for column in _added(found)), strict=True)
     ]
 
 
@@ -239,28 +261,23 @@ async def refusals(connection: AsyncConnection, first: int, last: int) -> dict[i
 
 async def totals(connection: AsyncConnection, first: int = 0, last: int = 2**31 - 1) -> Totals:
     """Of these hours; what is missing is known of no hour, and so always of all."""
-    found = [row for rows in (await _stored(connection, first, last, None)).values() for row in rows]
+    rows = await connection.execute(
+        text(f"""
+            SELECT CAST(COALESCE(sum(stored), 0) AS bigint), CAST(COALESCE(sum(processed), 0) AS bigint) FROM {_ALL}
+            WHERE hour BETWEEN :first AND :last"""),  # noqa: S608  # ours
+        {"first": first, "last": last},
+    )
+    stored, processed = rows.one()
     refused = sum((await refusals(connection, first, last)).values())
     missing = (await connection.execute(text("SELECT COALESCE(sum(missing), 0) FROM metrics.writer"))).scalar_one()
-    processed = sum(int(np.frombuffer(row.events, "<i4").sum(dtype=np.int64)) for row in found)
-    return Totals(sum(row.stored for row in found) + refused, processed, refused, int(missing))
+    return Totals(stored + refused, processed, refused, int(missing))
 
 
-async def _stored(connection: AsyncConnection, first: int, last: int, shard: int | None) -> dict[int, list[Any]]:
-    """One statement, so that a fold in between shows nothing twice and nothing not at all."""
-    rows = await connection.execute(
-        text("""
-            SELECT shard, hour, stored, series, events FROM (
-                SELECT shard, hour, stored, series, events FROM metrics.ledger_delta
-                UNION ALL SELECT shard, hour, stored, series, events FROM metrics.ledger_hour
-            ) AS everything
-            WHERE hour BETWEEN :first AND :last AND (CAST(:shard AS int) IS NULL OR shard = :shard)"""),
-        {"first": first, "last": last, "shard": shard},
-    )
-    of_shard: dict[int, list[Any]] = defaultdict(list)
-    for row in rows:
-        of_shard[row.shard].append(row)
-    return of_shard
+#: In one statement, so that a fold in between shows nothing twice and nothing not at all.
+_ALL = """(
+    SELECT shard, hour, stored, processed, series, events FROM metrics.ledger_delta
+    UNION ALL SELECT shard, hour, stored, processed, series, events FROM metrics.ledger_hour
+) AS everything"""
 
 
 def _by_hour(rows: Iterable[Any]) -> dict[int, tuple[int, I32, I32]]:
@@ -285,3 +302,7 @@ def _read(data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _is_count(number: object) -> TypeGuard[int]:
+    return isinstance(number, int) and 0 <= number < 2**53

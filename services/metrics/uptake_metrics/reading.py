@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from uptake import subjects
 from uptake.clock import utc_now
-from uptake.reader import Entry, Reader
+from uptake.reader import Cursor, Entry, Reader
 from uptake_metrics.counting import Counting
 from uptake_metrics.leases import Leases
 from uptake_metrics.register import Register
@@ -96,8 +96,12 @@ class Reading:
         """Usage is read once facts are: most accounts' zones are known before their first event is counted."""
         while self._facts and not self._facts.caught_up:  # noqa: ASYNC110  # the reader has no event to wait for
             await asyncio.sleep(0.05)
-        await self._register.load()
         await usage.run()
+
+    async def _position(self, shards: frozenset[int]) -> Cursor:
+        """Facts first, whoever reads them: zones are known before the first event is counted."""
+        await self._register.load()
+        return await self._counting.load(shards)
 
     def _reader_of_facts(self) -> Reader:
         register = self._register
@@ -116,9 +120,10 @@ class Reading:
             self._client,
             subjects.USAGE,
             [subjects.usage(number) for number in sorted(shards)],
-            position=partial(counting.load, shards),
+            position=partial(self._position, shards),
+            others=partial(counting.cursors, shards),
             prepare=counting.prepare,
             apply=partial(counting.apply, shards=shards),
-            refuse=self._refuse,
+            refuse=counting.refuse,
             max_messages=_AT_ONCE,
         )

@@ -43,6 +43,7 @@ shard = Table(
     Column("checkpoint", BigInteger, nullable=False, server_default=text("0")),
     Column("stored_at", DateTime(timezone=True)),
     Column("folded", BigInteger, nullable=False, server_default=text("0")),
+    Column("restarted_at", DateTime(timezone=True), comment="what was counted before may be gone from USAGE"),
 )
 
 #: Who is alive, by the database's own clock.
@@ -106,6 +107,7 @@ ledger_delta = Table(
     Column("checkpoint", BigInteger, primary_key=True),
     Column("hour", Integer, primary_key=True),
     Column("stored", BigInteger, nullable=False),
+    Column("processed", BigInteger, nullable=False),
     Column("series", LargeBinary, nullable=False),
     Column("events", LargeBinary, nullable=False),
 )
@@ -117,6 +119,7 @@ ledger_hour = Table(
     Column("shard", SmallInteger, primary_key=True),
     Column("hour", Integer, primary_key=True),
     Column("stored", BigInteger, nullable=False),
+    Column("processed", BigInteger, nullable=False),
     Column("series", LargeBinary, nullable=False),
     Column("events", LargeBinary, nullable=False),
 )

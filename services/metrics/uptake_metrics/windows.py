@@ -34,6 +34,7 @@ from uptake_metrics.userdays import (
 )
 
 NOT_BOOKED: Final = -1
+PASS: Final = 1 << 14  # masks a pass of `load`, which keeps what it needs beside the table small
 
 
 class OutsideTheRing(ValueError):
@@ -128,9 +129,9 @@ class Activity:
 
         Raises `AheadOfTheFront` and `UnknownSeries` before anything has changed."""
         held, older = self._split(series, user, day)
-        slots = self._table.find(held.series, held.user)
-        # What is not in the table reads the mask of its last slot here, and is told apart by its slot.
-        new = np.flatnonzero((self._table.mask.take(slots) & day_bits(held.day) == 0) | (slots == ABSENT))
+        slots = self._table.probe(held.series, held.user)
+        # What is not in the table reads the mask of some slot here, and is told apart by its own.
+        new = np.flatnonzero((self._table.mask.take(slots) & day_bits(held.day) == 0) | (slots < 0))
         if not len(new):
             return _nothing(older)
         slots = self._table.claim(held.series.take(new), held.user.take(new), slots.take(new))
@@ -193,16 +194,18 @@ class Activity:
         after_front = masks.mask & ~span_bits(newest * EPOCH_DAYS, self.front) != 0
         if np.any((masks.epoch > newest) | (masks.epoch == newest) & after_front):
             raise AheadOfTheFront(f"a mask has days after the front {self.front}")
+        for at in range(0, len(masks), PASS):
+            part = slice(at, at + PASS)
+            self._load(Masks(masks.series[part], masks.epoch[part], masks.user[part], masks.mask[part]))
+
+    def _load(self, masks: Masks) -> None:
         bits = np.zeros_like(masks.mask)
         for epoch, span in self._epochs():
             here = masks.epoch == epoch
             bits[here] = masks.mask[here] & span
         some = np.flatnonzero(bits)
         slots = self._table.claim(masks.series[some], masks.user[some])
-        order = np.argsort(slots)
-        heads = starts(slots[order])
-        if len(heads):
-            self._table.mask[slots[order][heads]] |= np.bitwise_or.reduceat(bits[some][order], heads)
+        np.bitwise_or.at(self._table.mask, slots, bits[some])
 
     def rebook(self) -> None:
         """Count the book again from the masks alone: recovery, and the check that nothing has drifted."""
@@ -238,25 +241,24 @@ class Activity:
         code = np.sort(slots << 6 | day & 63)  # distinct (slot, bit) without moving columns around
         code = code[starts(code)]
         slot, bit = code >> 6, code & 63
-        heads = starts(slot)
-        touched = slot[heads]
-        before = self._table.mask[touched]
+        before = self._table.mask.take(slot)
         flips = np.left_shift(np.uint64(1), bit.astype(np.uint64))
-        after = before ^ np.bitwise_or.reduceat(flips, heads) if len(heads) else before
-        self._table.mask[touched] = after
-        self._change_book(touched, before, after)
-        alone = np.repeat((after if present else before) == 0, np.diff(heads, append=len(slot)))
-        days = (self.oldest_day + ((bit - self.oldest_day) & 63)).astype(np.int32)
-        return Fresh(self._table.series[slot], self._table.user[slot], days, alone, older)
+        (np.subtract if present else np.add).at(self._table.mask, slot, flips)  # nothing carries
+        after = self._table.mask.take(slot)
+        full, rest = (before, after) if present else (after, before)
+        series, row = self._table.series.take(slot), (bit - self.oldest_day) & 63
+        self._flip_in_book(series, row, full, rest, -1 if present else 1)
+        return Fresh(series, self._table.user.take(slot), (row + self.oldest_day).astype(np.int32), rest == 0, older)
 
-    def _change_book(self, slots: I64, before: U64, after: U64) -> None:
-        column = self._columns[self._table.series[slots]]
-        booked = np.flatnonzero(column != NOT_BOOKED)
-        self._book.change(column[booked], self._aligned(before[booked]), self._aligned(after[booked]))
+    def _flip_in_book(self, series: I32, row: I64, full: U64, rest: U64, sign: int) -> None:
+        column = self._columns.take(series)
+        some = np.flatnonzero(column != NOT_BOOKED)
+        if len(some) < len(column):
+            column, row, full, rest = column.take(some), row.take(some), full.take(some), rest.take(some)
+        self._book.flip(column, row, self._aligned(full), self._aligned(rest), sign)
 
     def _book_masks(self, book: Book, column: I32, slots: I64) -> None:
-        mask = self._aligned(self._table.mask[slots])
-        book.change(column, np.zeros_like(mask), mask)
+        book.add(column, self._aligned(self._table.mask[slots]))
 
     def _aligned(self, mask: U64) -> U64:
         """Turned so that bit 0 is the oldest day, as the rows of the book are."""

@@ -26,7 +26,9 @@ class UsageBatch(Message):
     source: Slug
     received_at: int = Field(description="microseconds since 1970, UTC")
     import_id: str | None = Field(default=None, description="the import job; null for live events")
-    writer: str | None = Field(default=None, description="the ingestion process that wrote the batch")
+    writer: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{1,64}$", description="the ingestion process that wrote the batch"
+    )
     acknowledged: int | None = Field(
         default=None, description="events of this writer and shard that the broker had stored when the batch left"
     )

@@ -10,7 +10,8 @@ down_revision = "0001"
 
 STATEMENTS = """
 ALTER TABLE metrics.cursor ADD COLUMN stored_at timestamptz;
-ALTER TABLE metrics.shard ADD COLUMN stored_at timestamptz, ADD COLUMN folded bigint NOT NULL DEFAULT 0;
+ALTER TABLE metrics.shard ADD COLUMN stored_at timestamptz, ADD COLUMN folded bigint NOT NULL DEFAULT 0,
+    ADD COLUMN restarted_at timestamptz;
 UPDATE metrics.shard SET folded = checkpoint;
 CREATE TABLE metrics.replica (
     id text PRIMARY KEY, seen_at timestamptz NOT NULL
@@ -21,11 +22,12 @@ CREATE TABLE metrics.lease (
 INSERT INTO metrics.lease (name) SELECT 'usage.' || generate_series(0, 15);
 INSERT INTO metrics.lease (name) VALUES ('lead');
 CREATE TABLE metrics.ledger_delta (
-    shard smallint, checkpoint bigint, hour integer, stored bigint NOT NULL, series bytea NOT NULL,
-    events bytea NOT NULL, PRIMARY KEY (shard, checkpoint, hour)
+    shard smallint, checkpoint bigint, hour integer, stored bigint NOT NULL, processed bigint NOT NULL,
+    series bytea NOT NULL, events bytea NOT NULL, PRIMARY KEY (shard, checkpoint, hour)
 );
 CREATE TABLE metrics.ledger_hour (
-    shard smallint, hour integer, stored bigint NOT NULL, series bytea NOT NULL, events bytea NOT NULL,
+    shard smallint, hour integer, stored bigint NOT NULL, processed bigint NOT NULL, series bytea NOT NULL,
+    events bytea NOT NULL,
     PRIMARY KEY (shard, hour)
 );
 CREATE TABLE metrics.ledger_refused (
