@@ -151,7 +151,8 @@ class Consumer:
         if received < self._delivered:
             raise Hole(f"{self._delivered} messages were sent, {received} arrived")
         self._delivered = info.delivered.consumer_seq if info.delivered else 0
-        self.pending = info.num_pending or 0
+        # What a request that was given up still brings is sent, and not handed out.
+        self.pending = (info.num_pending or 0) + self._delivered - self._handed_out
         if quiet_since != self.quiet_since and received == self._delivered:
             # That request was sent after the last look, and nothing is missing.
             self.quiet_since, self.quiet_at = quiet_since, last

@@ -27,7 +27,7 @@ _UNAVAILABLE = (
     "25P03",  # idle in a transaction for too long
     "25006",  # read only: a standby that is being promoted
 )
-_DATA = ("22", "23")  # a value that cannot be stored, a constraint that it breaks
+_DATA = ("22", "23", "54")  # a value that cannot be stored, a constraint that it breaks, a text too long for a key
 
 
 def engine(settings: DatabaseSettings, name: str = "uptake", **options: Any) -> AsyncEngine:

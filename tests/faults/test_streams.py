@@ -15,9 +15,14 @@ DETECTED_S = 15.0
 POSITIONS = re.compile(r"cursor at \d+ of [0-9a-f-]+, stream [0-9a-f-]+ holds \d+ to \d+")
 READERS = {"USAGE": "metrics", "FACTS": "metrics", "KPI": "alerting"}
 START_AGAIN = {
-    "USAGE": "UPDATE metrics.shard SET stream_uuid = NULL, sequence = 0, stored_at = NULL",
-    "FACTS": "DELETE FROM metrics.cursor WHERE name = 'FACTS'",
-    "KPI": "DELETE FROM alerting.cursor WHERE name = 'kpi'",
+    "USAGE": (
+        "UPDATE metrics.shard SET stream_uuid = NULL, sequence = 0, stored_at = NULL, restarted_at = now()",
+        "DELETE FROM metrics.ledger_delta",
+        "DELETE FROM metrics.ledger_hour",
+        "DELETE FROM metrics.ledger_refused",
+    ),
+    "FACTS": ("DELETE FROM metrics.cursor WHERE name = 'FACTS'",),
+    "KPI": ("DELETE FROM alerting.cursor WHERE name = 'kpi'",),
 }
 
 
@@ -37,7 +42,9 @@ async def start_again(uptake, *streams: str) -> None:
     """docs/recovery.md, "The readers start again": the services that read, stopped; the statements; the services."""
     readers = [kept for stream in streams for kept in uptake.cluster.replicas(READERS[stream])]
     await checks.ends_cleanly(readers)
-    await uptake.cluster.sql(*(START_AGAIN[stream] for stream in streams))
+    if "USAGE" in streams:
+        uptake.model.events.clear()  # the books begin anew
+    await uptake.cluster.sql(*(statement for stream in streams for statement in START_AGAIN[stream]))
     for kept in readers:
         kept.start()
 

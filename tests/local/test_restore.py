@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from uptake_local.backup_file import Writer
+from uptake_local.restore import _draft_of
 
 UPTAKE = Path(sysconfig.get_path("scripts")) / "uptake"
 
@@ -72,6 +73,25 @@ def test_a_folder_with_data_is_left_alone(tmp_path: Path, folder: Path) -> None:
     assert done.returncode == 1
     assert "is not empty" in done.stderr
     assert [path.read_text() for path in folder.iterdir()] == ["data"]
+
+
+def test_a_second_attempt_leaves_the_first_alone(tmp_path: Path, folder: Path) -> None:
+    with _draft_of(folder) as (draft, _):
+        (draft / "half").write_text("of the first")
+        done = restore(write(tmp_path / "kept"), folder)
+        assert done.returncode == 1
+        assert "already" in done.stderr
+        assert (draft / "half").read_text() == "of the first"
+    assert (folder / "half").read_text() == "of the first"
+
+
+def test_what_a_killed_attempt_left_is_of_no_use(folder: Path) -> None:
+    draft = folder.with_name("data.restoring")
+    (draft / "postgres").mkdir(parents=True)
+    (draft / "producer.key").write_text("old")
+    with _draft_of(folder):
+        pass
+    assert [path.name for path in folder.iterdir()] == ["lock"]
 
 
 def test_an_unknown_file_is_named(tmp_path: Path, folder: Path) -> None:

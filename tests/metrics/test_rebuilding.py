@@ -9,6 +9,8 @@ import pytest
 
 from uptake import subjects
 from uptake.clock import utc_now
+from uptake.provision import provision
+from uptake.pull import Pull
 from uptake_metrics import archive, mask_store
 from uptake_metrics.rebuilding import Rebuilding
 from uptake_metrics.register import Register
@@ -265,6 +267,110 @@ async def test_events_that_arrive_meanwhile_are_counted(
     for process in (metrics, restarted):
         assert await wrong_days(process, recount, counted + more) == []
     assert (await rebuild_of(metrics, check=True)).differing == 0
+
+
+@pytest.mark.parametrize("when", ["_replay", "_follow"])
+async def test_accounts_nobody_has_seen_arrive_meanwhile(
+    metrics, metrics_of, rebuild_of, reading, send, event, client, monkeypatch, when
+):
+    """Counted one by one, and read by the rebuild all at once: their series have one number each all the same."""
+    first, *new = [name for name in map("n{}".format, range(400)) if subjects.shard_of(name) == 3][:4]
+    now, rebuilding = metrics.clock.now, rebuild_of.of(metrics)
+    step, people = getattr(rebuilding, when), {first: 1}
+
+    async def arrive(*step_of):
+        done = await step(*step_of)
+        of_shard = step_of[0] == 3 if when == "_replay" else step_of[0].number == 3
+        while of_shard and new:
+            name = new.pop()
+            people[name] = len(people) + 1
+            await send([event(name, f"user-{n}", now) for n in range(people[name])])
+            last = (await client.jetstream().stream_info(subjects.USAGE)).state.last_seq
+            while metrics.counting.positions[3].cursor.sequence < last:  # noqa: ASYNC110  # no event
+                await asyncio.sleep(0.01)
+        return done
+
+    monkeypatch.setattr(rebuilding, when, arrive)
+    async with reading(metrics):
+        await send([event(first, "ann", now)])
+        rebuilding.request(check=False)
+        await rebuilding.run_once(client.jetstream())
+    assert (rebuilding.progress.state, rebuilding.progress.differing) == ("done", 0), rebuilding.progress.reason
+    restarted = metrics_of()
+    await restarted.load()
+    for process in (metrics, restarted):
+        for name, count in people.items():
+            assert await process.counted(name, now.date(), now.date()) == [(count, count, count)]
+
+
+@pytest.mark.parametrize("silent", [1, 1000])
+async def test_a_silent_broker_is_not_the_end_of_the_log(
+    metrics, rebuild_of, counted, recount, client, monkeypatch, silent
+):
+    """A request that nobody answers; it either passes, or the rebuild gives up and changes nothing."""
+    take, before, rebuilding, asked = Pull.take, await state_of(metrics), rebuild_of.of(metrics), 0
+
+    async def unheard(self, *how):
+        nonlocal asked
+        asked += 1
+        return [] if asked <= silent else await take(self, *how)
+
+    monkeypatch.setattr(Pull, "take", unheard)
+    rebuilding.request(check=False)
+    await rebuilding.run_once(client.jetstream())
+    if silent == 1:
+        assert (rebuilding.progress.state, rebuilding.progress.differing) == ("done", 0)
+    else:
+        assert rebuilding.progress.state == "failed"
+        assert "LogUnread" in rebuilding.progress.reason
+    assert await state_of(metrics) == before
+    assert await wrong_days(metrics, recount, counted) == []
+
+
+@pytest.mark.parametrize("rolled_back", [False, True])
+async def test_what_was_counted_from_a_lost_stream_stays(
+    metrics, metrics_of, rebuild_of, reading, send, event, client, rolled_back
+):
+    """Wiped, or rolled back to its first message; then the statements of docs/recovery.md."""
+    day = metrics.clock.now - timedelta(days=5)
+    async with reading(metrics):
+        for n in range(7):
+            await send([event("acme", f"user-{n}", day)])
+    if rolled_back:
+        await roll_back(client, 1)
+    else:
+        await client.jetstream().delete_stream(subjects.USAGE)
+        await provision(client.jetstream())
+    await start_again(metrics)
+    process = metrics_of()
+    await process.load()
+    async with reading(process):
+        await send([event("acme", "new", metrics.clock.now)])
+    done = await rebuild_of(process)
+    assert (done.differing, done.covered_from > metrics.clock.now.date()) == (0, True)
+    restarted = metrics_of()
+    await restarted.load()
+    for one in (process, restarted):
+        assert await one.counted("acme", day.date(), day.date()) == [(7, 7, 7)]
+
+
+async def roll_back(client, keep):
+    """To its first messages, under the same identity."""
+    js = client.jetstream()
+    config = (await js.stream_info(subjects.USAGE)).config
+    kept = [await js.get_msg(subjects.USAGE, n + 1) for n in range(keep)]
+    await js.delete_stream(subjects.USAGE)
+    await js.add_stream(config)
+    for message in kept:
+        await js.publish(message.subject, message.data)
+
+
+async def start_again(metrics):
+    """As docs/recovery.md says."""
+    async with metrics.engine.begin() as connection:
+        await connection.exec_driver_sql(
+            "UPDATE metrics.shard SET stream_uuid = NULL, sequence = 0, stored_at = NULL, restarted_at = now()"
+        )
 
 
 async def test_counts_that_drifted_from_their_masks_are_found_and_booked_again(metrics, rebuild_of, counted):

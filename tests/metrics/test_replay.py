@@ -67,6 +67,38 @@ def test_series_that_nobody_stored_are_told(event, batches):
     assert replay.new_zones == {}
 
 
+BOLT = [SeriesKey("bolt", "contact"), SeriesKey("bolt", "total", "production")]
+
+
+def test_series_stored_meanwhile_are_numbered_as_the_store_does(replay, event, batches):
+    """Two accounts that nobody had seen; the log has them in another order than the store."""
+    cove = [SeriesKey("cove", "contact"), SeriesKey("cove", "total", "production")]
+    assert replay.adopt([*KEYS, *BOLT, *cove], {"acme": "UTC", "bolt": "UTC", "cove": "Asia/Tokyo"})
+    late = datetime(2026, 8, 24, 20, tzinfo=UTC)  # the 25th in Tokyo
+    events = [event("cove", "cid", late, "login"), event("bolt", "bob", late, "login")]
+    replay.take([one for one in decode_all([(data, NOW) for _, data in batches(events)])])
+    assert (replay.new_series, replay.new_zones) == ({}, {})
+    assert same(since(replay.masks(), TODAY), masks(*user_day("ann", TODAY), (5, CONTACT_USER, TODAY)))
+    assert [key.account for key in replay.shard.keys] == ["acme"] * 3 + ["bolt"] * 2 + ["cove"] * 2
+
+
+def test_what_it_numbered_itself_begins_again_when_the_store_has_grown(replay, event, batches):
+    replay.take(decode_all([(data, NOW) for _, data in batches([event("eve", "eve", NOW)])]))
+    replay.reached = 9
+    assert replay.adopt(KEYS, {"acme": "UTC"})  # the store still lacks it, and has nothing else
+    assert {key.account for key in replay.new_series.values()} == {"eve"}
+    assert replay.reached == 9
+    assert not replay.adopt([*KEYS, *BOLT], {"acme": "UTC", "bolt": "UTC"})
+    assert (replay.reached, replay.new_series, len(replay.masks())) == (0, {}, 0)
+    assert replay.shard.keys == [*KEYS, *BOLT]
+
+
+def test_a_zone_that_changed_meanwhile_lets_it_begin_again(replay):
+    assert not replay.adopt(KEYS, {"acme": "Asia/Tokyo"})
+    assert (replay.reached, len(replay.masks())) == (0, 0)
+    assert replay.shard.zones == {"acme": "Asia/Tokyo"}
+
+
 @pytest.mark.parametrize(
     ("stored", "covered_from", "told"),
     [

@@ -9,8 +9,10 @@ from nats.js.errors import NotFoundError
 
 from uptake import subjects
 from uptake.clock import utc_now
+from uptake.provision import provision
+from uptake.pull import Pull
 from uptake.reader import Cursor, Entry, Fenced
-from uptake_metrics import worklist
+from uptake_metrics import usage_log, worklist
 from uptake_metrics.counting import Counting
 from uptake_metrics.rezoning import Rezoning
 
@@ -171,8 +173,8 @@ async def test_what_is_counted_while_the_log_is_read_is_read_too(
     before, meanwhile, rezoning = usage("acme", 5), usage("acme", 6), rezoning_of(metrics)
     read = rezoning._read
 
-    async def read_slowly(number, after, end, logged):
-        await read(number, after, end, logged)
+    async def read_slowly(number, after, until, logged):
+        await read(number, after, until, logged)
         if after == 0:
             await send(meanwhile)
             async with reading(metrics):  # until it has caught up
@@ -234,10 +236,10 @@ async def test_days_that_the_log_no_longer_covers_keep_the_former_zone(
     await client.jetstream().purge_stream(subjects.USAGE, seq=5)  # the first four are gone
     rezoning = rezoning_of(metrics)
 
-    async def first_stored():
+    async def whole_since(*_):
         return days[4]
 
-    monkeypatch.setattr(rezoning, "_first_stored", first_stored)
+    monkeypatch.setattr(usage_log, "whole_since", whole_since)
     await metrics.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
     assert await rezoning.run_once() == 1
     assert await changes(metrics) == [("acme", "UTC", "Asia/Tokyo", date(2024, 6, 7))]
@@ -262,6 +264,46 @@ async def test_how_far_the_log_reaches_is_asked_of_the_broker(
     ((_, _, _, kept_until),) = await changes(metrics)
     assert timedelta() <= kept_until - metrics.clock.now.date() <= timedelta(days=2)
     assert await metrics.counted("acme", date(2024, 6, 1), date(2024, 6, 1)) == [(5, 5, 5)]
+
+
+async def test_what_was_counted_from_a_lost_stream_keeps_the_former_zone(
+    metrics, metrics_of, rezoning_of, reading, send, client, event, fact
+):
+    """Wiped and made again; then the statement of docs/recovery.md."""
+    day = metrics.clock.now - timedelta(days=5)
+    async with reading(metrics):
+        await send([event("acme", f"user-{n}", day) for n in range(7)])
+    await client.jetstream().delete_stream(subjects.USAGE)
+    await provision(client.jetstream())
+    async with metrics.engine.begin() as connection:
+        await connection.exec_driver_sql(
+            "UPDATE metrics.shard SET stream_uuid = NULL, sequence = 0, stored_at = NULL, restarted_at = now()"
+        )
+    process = metrics_of()
+    await process.load()
+    async with reading(process):
+        await send([event("acme", "new", metrics.clock.now)])
+    await process.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
+    assert await rezoning_of(process).run_once() == 1
+    assert await process.counted("acme", day.date(), day.date()) == [(7, 7, 7)]
+    ((_, _, _, kept_until),) = await changes(process)
+    assert kept_until > metrics.clock.now.date()
+
+
+async def test_a_silent_broker_is_not_the_end_of_the_log(
+    metrics, rezoning_of, reading, send, usage, fact, recount, monkeypatch
+):
+    events, take, silences = usage("acme"), Pull.take, [[]]
+    async with reading(metrics):
+        await send(events)
+    await metrics.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
+
+    async def unheard_once(self, *how):
+        return silences.pop() if silences else await take(self, *how)
+
+    monkeypatch.setattr(Pull, "take", unheard_once)
+    assert await rezoning_of(metrics).run_once() == 1
+    assert await differences(metrics, recount, events, "acme", "Asia/Tokyo") == []
 
 
 async def test_without_its_stream_nothing_is_changed(metrics, rezoning_of, reading, send, client, event, fact):

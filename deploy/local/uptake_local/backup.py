@@ -196,6 +196,8 @@ def secret(instance: Instance, name: str) -> str:
 @contextmanager
 def _whole_or_not_at_all(file: Path) -> Iterator[BinaryIO]:
     """What is written becomes `file` when it is on disk; until then it is FILE.part, 0600, and one backup's alone."""
+    if file.is_symlink() or (file.exists() and not file.is_file()):
+        raise Refused(f"{file} is no regular file: name one.")
     draft = file.with_name(file.name + ".part")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out:
         try:

@@ -115,17 +115,24 @@ def members(file: Path, name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _parsed(file: Path, data: bytes) -> Manifest:
-    content = json.loads(data)
-    if content["format"] != FORMAT:
-        raise BrokenBackup(f"{file} has format {content['format']}; this version reads format {FORMAT}.")
-    return Manifest(**content)
+    try:
+        content = json.loads(data)
+        if content["format"] != FORMAT:
+            raise BrokenBackup(f"{file} has format {content['format']}; this version reads format {FORMAT}.")
+        manifest = Manifest(**content)
+        named = all(isinstance(one, dict) for one in (*manifest.streams.values(), manifest.members))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BrokenBackup(f"{file} is no backup of Uptake: its manifest cannot be read ({error!r}).") from None
+    if not manifest.streams or not named:
+        raise BrokenBackup(f"{file} is no backup of Uptake: it does not describe its streams.")
+    return manifest
 
 
 def _members(file: Path, only: str = "") -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(file, "r:") as tar:
             for about in tar:
-                content = tar.extractfile(about) if about.name.startswith(only) else None
+                content = tar.extractfile(about) if about.isreg() and about.name.startswith(only) else None
                 if content is not None:
                     yield about.name, content.read()
     except (tarfile.TarError, EOFError) as error:

@@ -60,8 +60,8 @@ def restore(file: Path, data: Path | None, as_json: bool) -> None:
         _require_empty(folder)
         with screen.progress() as bar, contextlib.redirect_stdout(sys.stderr):  # the servers' lines are no answer
             manifest = _verified(file, bar)
-            with _draft_of(folder) as draft:
-                asyncio.run(_restore(file, manifest, draft, bar))
+            with _draft_of(folder) as (draft, lock):
+                asyncio.run(_restore(file, manifest, draft, lock, bar))
     except _PROBLEMS as problem:
         raise Refused(f"{problem} Nothing was restored.") from None
     except OSError as error:
@@ -88,35 +88,41 @@ def _verified(file: Path, bar: Progress) -> Manifest:
 
 
 @contextmanager
-def _draft_of(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` that takes its place at the end, or is gone."""
+def _draft_of(folder: Path) -> Iterator[tuple[Path, int]]:
+    """A folder beside `folder` that takes its place at the end, or is gone; and its lock."""
     draft = folder.with_name(f"{folder.name}.restoring")
     draft.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(draft):  # not twice at once; what an attempt that was killed has left is of no use
-        pass
-    shutil.rmtree(draft)
-    try:
-        yield draft
-        os.sync()  # before it is called complete
-        if folder.exists():
-            folder.rmdir()  # it is empty, or else this fails
-        draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
+    with locked(draft) as lock:  # until the end: a second attempt must not take this one's for left over
+        _empty(draft)  # what an attempt that was killed has left is of no use
+        try:
+            yield draft, lock
+            os.sync()  # before it is called complete
+            if folder.exists():
+                folder.rmdir()  # it is empty, or else this fails
+            draft.rename(folder)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
 
 
-async def _restore(file: Path, manifest: Manifest, draft: Path, bar: Progress) -> None:
+def _empty(draft: Path) -> None:
+    for path in draft.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "lock":
+            path.unlink()
+
+
+async def _restore(file: Path, manifest: Manifest, draft: Path, lock: int, bar: Progress) -> None:
     instance = Instance(draft, free_block(_FIRST_PORT))
     instance.make_folders()
     supervisor = Supervisor(instance.logs)
-    with locked(draft) as lock:
-        _write_files(file, instance)
-        try:
-            await plan.start_servers(instance, supervisor, lock)
-            await _fill(file, manifest, instance, bar)
-        finally:
-            await supervisor.drain()
+    _write_files(file, instance)
+    try:
+        await plan.start_servers(instance, supervisor, lock)
+        await _fill(file, manifest, instance, bar)
+    finally:
+        await supervisor.drain()
 
 
 def _write_files(file: Path, instance: Instance) -> None:
@@ -129,6 +135,8 @@ def _write_files(file: Path, instance: Instance) -> None:
 
 
 async def _fill(file: Path, manifest: Manifest, instance: Instance, bar: Progress) -> None:
+    if any({"config", "state", "cut_at"} - described.keys() for described in manifest.streams.values()):
+        raise BrokenBackup(f"{file} is no backup of Uptake: it does not describe its streams.")
     task = bar.add_task("database", total=len(manifest.streams) + 1)
     password = secret(instance, "postgres")
     kept = backup_file.parts(file, "database")

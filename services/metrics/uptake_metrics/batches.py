@@ -21,7 +21,7 @@ FIRST_INSTANT_US: Final = 86_400_000_000
 FUTURE_SLACK: Final = timedelta(hours=14, minutes=10)
 HOUR_US: Final = 3_600_000_000
 
-_MAX_HOUR: Final = 2**31 - 1  # hours and numbers of events are stored as PostgreSQL's integer and bigint
+_LATEST_RECEIVED_US: Final = 4_102_444_800_000_000  # the year 2100: hours and numbers of events are stored
 _MAX_EVENTS: Final = 2**53
 _DIGITS: Final = 16  # of an instant in microseconds, from 2001 to 2286: all others are strange
 
@@ -79,7 +79,7 @@ class _Plain(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
     id: str
     source: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}\Z")]
-    received_at: Annotated[int, msgspec.Meta(ge=0, le=_MAX_EVENTS)]
+    received_at: Annotated[int, msgspec.Meta(ge=0, le=_LATEST_RECEIVED_US)]
     accounts: msgspec.Raw
     users: msgspec.Raw
     features: msgspec.Raw
@@ -149,7 +149,9 @@ def _is_list(text: bytes, n: int) -> bool:
         text.startswith(b'["')
         and text.endswith(b'"]')
         and text.count(b'"') == 2 * n
-        and text.count(b'","') == n - 1  # so that no other quotes are left
+        # After the first quote and before the last: each separator takes two of the quotes, so that none is left, and
+        # the text `,` between its own quotes is no separator.
+        and text.count(b'","', 2, -2) == n - 1
     )
 
 
@@ -231,7 +233,7 @@ def _check(batch: UsageBatch, data: bytes, stored_at: datetime) -> None:
     instants = batch.instants
     if instants and not FIRST_INSTANT_US <= min(instants) <= max(instants) <= _latest_us(stored_at):
         raise ImpossibleBatch(f"batch {batch.id}: an instant is before 1970-01-02, or long after it was stored")
-    if not -_MAX_HOUR <= batch.received_at // HOUR_US <= _MAX_HOUR:
+    if not 0 <= batch.received_at <= _LATEST_RECEIVED_US:
         raise ImpossibleBatch(f"batch {batch.id}: it was received at a time that no clock shows")
     if not 0 <= (batch.acknowledged or 0) <= _MAX_EVENTS:
         raise ImpossibleBatch(f"batch {batch.id}: no broker has so many events")

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake.subjects import shard_of
@@ -59,8 +59,8 @@ class Books:
     async def answer(
         self,
         account: str | None = None,
-        first: Annotated[datetime | None, Query(alias="from")] = None,
-        last: Annotated[datetime | None, Query(alias="to")] = None,
+        first: Annotated[AwareDatetime | None, Query(alias="from")] = None,
+        last: Annotated[AwareDatetime | None, Query(alias="to")] = None,
         limit: Annotated[int, Query(ge=0, le=MAX_ROWS)] = 10_000,
     ) -> BookAnswer:
         """What became of every usage event, by account and hour: the last 45 days, or from one hour to another.
@@ -69,6 +69,7 @@ class Books:
         """
         start, end = ledger.hour_of(first) if first else 0, ledger.hour_of(last) if last else _LAST_HOUR
         async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")  # rows and totals of one moment
             totals = await ledger.totals(connection, start, end)
             refused = {} if account is not None else await ledger.refusals(connection, start, end)
             rows = [_row(None, hour, refused=events) for hour, events in sorted(refused.items())]

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeGuard
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -53,13 +53,13 @@ class Taken:
     def refuse(self, shard: int | None, data: bytes, stored_at: datetime) -> None:
         """A message that nobody can count; as far as it can be read it says how many events it holds."""
         found = _read(data)
-        columns, writer, acknowledged = found.get("accounts"), found.get("writer"), found.get("acknowledged")
+        columns, writer = found.get("accounts"), found.get("writer")
         events = max(1, len(columns)) if isinstance(columns, list) else 1
         source = found.get("source")
         named = isinstance(source, str) and _SOURCE.fullmatch(source) is not None
         self.refused[hour_of(stored_at), str(source) if named else _NO_SOURCE] += events
-        if shard is not None and isinstance(writer, str) and _WRITER.fullmatch(writer) and _is_count(acknowledged):
-            self._write(shard, writer, acknowledged, events)
+        if shard is not None and isinstance(writer, str) and _WRITER.fullmatch(writer):
+            self._write(shard, writer, 0, events)  # what else it claims is not believed
 
     def _write(self, shard: int, writer: str | None, acknowledged: int | None, events: int) -> None:
         if writer is not None:
@@ -211,12 +211,15 @@ async def fold(connection: AsyncConnection, shard: int) -> None:
 
 
 async def prune(connection: AsyncConnection, now: datetime) -> None:
-    """Forget the hours of which USAGE holds nothing any more."""
-    oldest = hour_of(now) - KEPT_HOURS
+    """Forget the hours of which USAGE holds nothing any more, and those of clocks that are far ahead."""
+    oldest, newest = hour_of(now) - KEPT_HOURS, hour_of(now) + 48
     for table in ("ledger_hour", "ledger_refused"):
-        await connection.execute(text(f"DELETE FROM metrics.{table} WHERE hour < :oldest"), {"oldest": oldest})  # noqa: S608  # two names of ours
+        await connection.execute(
+            text(f"DELETE FROM metrics.{table} WHERE hour NOT BETWEEN :oldest AND :newest"),  # noqa: S608  # names of ours
+            {"oldest": oldest, "newest": newest},
+        )
     await connection.execute(
-        text("DELETE FROM metrics.writer WHERE missing = 0 AND seen_at < CAST(:oldest AS timestamptz)"),
+        text("DELETE FROM metrics.writer WHERE seen_at < CAST(:oldest AS timestamptz)"),
         {"oldest": start_of(oldest)},
     )
 
@@ -302,7 +305,3 @@ def _read(data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _is_count(number: object) -> TypeGuard[int]:
-    return isinstance(number, int) and 0 <= number < 2**53

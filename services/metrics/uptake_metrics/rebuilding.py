@@ -1,11 +1,12 @@
 """A rebuild: recount from the log all that it still covers, beside the live state, and put right what differs.
 
 Days that the log does not cover wholly stay as they are: they are the archive, and what imports brought. One shard at a
-time, so that it needs the memory of one more shard at most. Counting waits only while the end of the log is read.
+time, so that it needs the memory of one more shard at most. Counting waits while the end of a shard's log is read and
+its masks are compared and put right.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Literal
 
@@ -16,10 +17,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake import subjects
-from uptake.consumer import Consumer, Cursor, Entry, StreamMismatch
+from uptake.consumer import Cursor, Entry
 from uptake.reader import Fenced
-from uptake.streams import stream_uuid
-from uptake_metrics import activity_store, archive, mask_store, worklist
+from uptake_metrics import activity_store, archive, mask_store, usage_log, worklist
 from uptake_metrics.activity_store import Position
 from uptake_metrics.batches import Batch, decode_all
 from uptake_metrics.counting import MAX_DAY, Counting, newest_day
@@ -29,7 +29,6 @@ from uptake_metrics.shard import Change, user_hash
 from uptake_metrics.userdays import UserDays
 from uptake_metrics.zones import to_day
 
-_MESSAGES = 64
 _ATTEMPTS = 20
 _SMALL_REST = 500  # messages that may be read while counting waits
 _NAMED = 1000  # differing accounts that the answer names
@@ -145,6 +144,8 @@ class Rebuilding:
         async with self._counting.lock, self._engine.connect() as connection:
             position = await self._position(connection, number)
             await activity_store.confirm(connection, {number: position})  # no replica moves it now
+            if not replay.adopt(*await activity_store.registered(connection, number)):
+                raise Fenced("the store numbers series otherwise than the replay: it begins again")
             await self._read(replay, position.cursor, progress)
             found = await self._compare(connection, replay, position, progress)
             repaired = bool(found) and not progress.check
@@ -167,6 +168,8 @@ class Rebuilding:
         while True:
             async with self._engine.connect() as connection:
                 cursor = (await self._position(connection, replay.number)).cursor
+                stored = await activity_store.registered(connection, replay.number)  # all up to the cursor
+            replay.adopt(*stored)
             if cursor.sequence - replay.reached <= _SMALL_REST:
                 return
             await self._read(replay, cursor, progress)
@@ -176,42 +179,24 @@ class Rebuilding:
         return (await activity_store.standings(connection))[number].position
 
     async def _read(self, replay: Replay, until: Cursor, progress: Progress) -> None:
-        async for entries, batches in self._log(replay.number, replay.reached, until):
-            await asyncio.to_thread(replay.take, batches)
+        async for entries in usage_log.read(self._js, replay.number, replay.reached, until):
+            await asyncio.to_thread(replay.take, _batches(entries))
             progress.read += len(entries)
         replay.reached = until.sequence
 
-    async def _log(self, number: int, after: int, until: Cursor) -> AsyncIterator[tuple[Sequence[Entry], list[Batch]]]:
-        """The shard's part of the log from after one sequence up to and with another."""
-        info = await self._js.stream_info(subjects.USAGE)
-        if until.stream_uuid is not None and until.stream_uuid != stream_uuid(info):
-            raise StreamMismatch(f"USAGE is {stream_uuid(info)}, and the counts are of {until.stream_uuid}")
-        consumer = await Consumer.create(self._js, subjects.USAGE, [subjects.usage(number)], after)
-        try:
-            while consumer.pending and after < until.sequence:  # what arrives meanwhile is not waited for
-                entries = [one for one in await consumer.fetch(_MESSAGES, 0.05) if one.sequence <= until.sequence]
-                after = entries[-1].sequence if entries else until.sequence
-                decoded = decode_all([(entry.data, entry.stored_at) for entry in entries])
-                yield entries, [batch for batch in decoded if not isinstance(batch, ValueError)]  # counting refused it
-        finally:
-            await consumer.drop()
+    async def _covered_from(self, connection: AsyncConnection, number: int) -> int:
+        """The first day whose events are all in the log.
 
-    async def _covered_from(self) -> int:
-        """The first day whose events are all in the log; asked after it was read, since its oldest may go meanwhile.
-
-        An event of this day cannot have been stored before the oldest message: not even one of a clock that is ahead
+        An event of this day cannot have been stored before the log is whole: not even one of a clock that is ahead
         as far as counting allows, in the zone that is ahead of all others.
         """
-        state = (await self._js.stream_info(subjects.USAGE)).state
-        if state.first_seq <= 1:
-            return 0
-        oldest = (await self._js.get_msg(subjects.USAGE, state.first_seq)).time if state.messages else None
-        return newest_day(oldest or self._clock()) + 2
+        whole = await usage_log.whole_since(self._js, connection, number, self._clock())
+        return newest_day(whole) + 2 if whole else 0
 
     async def _compare(
         self, connection: AsyncConnection, replay: Replay, position: Position, progress: Progress
     ) -> Difference:
-        covered = await self._covered_from()
+        covered = await self._covered_from(connection, replay.number)
         stored = since(await mask_store.masks(connection, replay.number, covered, MAX_DAY), covered)
         live = self._counting.shards[replay.number]
         held = live.activity if self._counting.positions[replay.number] == position else None
@@ -252,14 +237,19 @@ class Rebuilding:
         if not wanted:
             return
         people: set[tuple[str, int, str]] = set()
-        async for _, batches in self._log(replay.number, 0, until):
-            for batch in batches:
+        async for entries in usage_log.read(self._js, replay.number, 0, until):
+            for batch in _batches(entries):
                 told = {
                     (account, user_hash(user), user) for account, user in zip(batch.accounts, batch.users, strict=True)
                 }
                 people |= {one for one in told if one[:2] in wanted}
         async with self._engine.begin() as connection:
             await activity_store.save(connection, [_nothing_but(replay.number, people)], self._counting.positions)
+
+
+def _batches(entries: list[Entry]) -> list[Batch]:
+    decoded = decode_all([(entry.data, entry.stored_at) for entry in entries])
+    return [batch for batch in decoded if not isinstance(batch, ValueError)]  # counting refused it
 
 
 def _of_registry(replay: Replay) -> Change:

@@ -10,10 +10,11 @@ from uptake_metrics.batches import Batch
 from uptake_metrics.columns import Columns
 from uptake_metrics.series import SeriesKey
 from uptake_metrics.shard import Shard
-from uptake_metrics.userdays import EPOCH_DAYS, U64, Masks
+from uptake_metrics.userdays import EPOCH_DAYS, U64, Masks, UserDays
 from uptake_metrics.windows import Activity
 
 _ROWS_AT_A_TIME = 200_000
+_NO_DAYS = UserDays(np.empty(0, np.int32), np.empty(0, np.uint64), np.empty(0, np.int32))
 _NO_MASKS = Masks(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.uint64), np.empty(0, np.uint64))
 
 
@@ -24,14 +25,32 @@ class Replay:
         self, number: int, front: int, keys: Sequence[SeriesKey], zones: dict[str, str], zone_of: Callable[[str], str]
     ) -> None:
         self.number = number
+        self._front = front
+        self._zone_of = zone_of
+        self._begin(keys, zones)
+
+    def _begin(self, keys: Sequence[SeriesKey], zones: dict[str, str]) -> None:
         self.reached = 0  # sequence in USAGE
-        self.shard = Shard(number, front)
+        self.shard = Shard(self.number, self._front)
         self.shard.restore(keys, dict(zones), _NO_MASKS)
         self.new_series: dict[int, SeriesKey] = {}
         self.new_zones: dict[str, str] = {}
-        self._zone_of = zone_of
         self._masks = _NO_MASKS
         self._waiting: list[Masks] = []
+
+    def adopt(self, keys: Sequence[SeriesKey], zones: dict[str, str]) -> bool:
+        """Number series as the store does by now: what a number means must not depend on who met the account first.
+
+        False when something was numbered, or placed in a zone, otherwise than the store has it: all begins again.
+        """
+        known = len(self.shard.keys)
+        in_place = all(zones.get(account, zone) == zone for account, zone in self.shard.zones.items())
+        if not in_place or (self.new_series and len(keys) > known - len(self.new_series)):
+            self._begin(keys, zones)
+            return False
+        if len(keys) > known:
+            self.shard.follow(keys[known:], dict(zones), _NO_DAYS)
+        return True
 
     def take(self, batches: Sequence[Batch]) -> None:
         """The next batches of the log."""

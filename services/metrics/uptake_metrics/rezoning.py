@@ -12,9 +12,8 @@ import structlog
 from nats.js import JetStreamContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from uptake import subjects
-from uptake.consumer import Consumer, Cursor, Entry
-from uptake_metrics import activity_store, archive, mask_store, worklist
+from uptake.consumer import Cursor, Entry
+from uptake_metrics import activity_store, archive, mask_store, usage_log, worklist
 from uptake_metrics.batches import decoded, rows
 from uptake_metrics.columns import Columns
 from uptake_metrics.counting import ALL_SHARDS, Counting
@@ -73,42 +72,25 @@ class Rezoning:
 
     async def _recompute(self, number: int, zones: dict[str, str]) -> None:
         counting, logged = self._counting, {account: Columns() for account in zones}
-        reached = counting.positions[number].cursor.sequence
+        reached = counting.positions[number].cursor
         await self._read(number, 0, reached, logged)
         async with counting.lock:  # only what came meanwhile is read under the lock
-            await self._read(number, reached, counting.positions[number].cursor.sequence, logged)
-            first_stored = await self._first_stored()
+            await self._read(number, reached.sequence, counting.positions[number].cursor, logged)
             async with self._engine.begin() as connection:
                 await activity_store.advance(connection, {number: counting.positions[number]})
                 await mask_store.compact(connection, number)  # folded up to this checkpoint: replicas read all again
+                since = await usage_log.whole_since(self._js, connection, number, self._clock())
                 for account, zone in zones.items():
-                    await self._rewrite(
-                        connection, counting.shards[number], account, zone, logged[account], first_stored
-                    )
+                    await self._rewrite(connection, counting.shards[number], account, zone, logged[account], since)
                 await worklist.mark(connection, {worklist.account(account): worklist.EVER for account in zones})
             await counting.reload(number)
         _log.info("time zones changed", shard=number, accounts=len(zones))
 
-    async def _read(self, number: int, after: int, end: int, logged: dict[str, Columns]) -> None:
-        """Collect these accounts' part of the shard's log, from after one sequence up to and with another."""
-        consumer = await Consumer.create(self._js, subjects.USAGE, [subjects.usage(number)], after)
-        try:
-            while consumer.pending and after < end:  # what arrives meanwhile is not waited for
-                for entry in await consumer.fetch(64, 0.05):
-                    after = entry.sequence
-                    if after <= end:
-                        _collect(entry, logged)
-        finally:
-            await consumer.drop()
-
-    async def _first_stored(self) -> datetime | None:
-        """When the oldest event that USAGE still holds arrived; null while nothing was ever dropped from it."""
-        state = (await self._js.stream_info(subjects.USAGE)).state
-        if state.first_seq <= 1:
-            return None
-        if not state.messages:
-            return self._clock()
-        return (await self._js.get_msg(subjects.USAGE, state.first_seq)).time
+    async def _read(self, number: int, after: int, until: Cursor, logged: dict[str, Columns]) -> None:
+        """Collect these accounts' part of the shard's log, from after one sequence up to and with a position."""
+        async for entries in usage_log.read(self._js, number, after, until):
+            for entry in entries:
+                _collect(entry, logged)
 
     async def _rewrite(
         self,
@@ -117,12 +99,12 @@ class Rezoning:
         account: str,
         zone: str,
         logged: Columns,
-        first_stored: datetime | None,
+        whole_since: datetime | None,
     ) -> None:
         """Within the transaction: the account's masks in the new zone, and the audit entry."""
         series = shard.of_account(account)
         masks = archive.fold(shard.user_days(logged, zone))
-        kept_until = local_day(first_stored, zone) + DAY if first_stored else None
+        kept_until = local_day(whole_since, zone) + DAY if whole_since else None
         if kept_until:
             last = to_number(kept_until)
             old = await mask_store.masks(connection, shard.number, 0, last, series)

@@ -33,7 +33,8 @@ cursor = Table(
 )
 
 #: One row a shard: position in USAGE (the compare-and-set row) and number of the last checkpoint. Deltas up to
-#: checkpoint `folded` may be gone: whoever follows from before it reads the masks.
+#: checkpoint `folded` may be gone: whoever follows from before it reads the masks. `restarted_at`: when it was told to
+#: begin at what USAGE holds (docs/recovery.md); events that were counted before may be gone from there.
 shard = Table(
     "shard",
     metadata,
@@ -43,7 +44,7 @@ shard = Table(
     Column("checkpoint", BigInteger, nullable=False, server_default=text("0")),
     Column("stored_at", DateTime(timezone=True)),
     Column("folded", BigInteger, nullable=False, server_default=text("0")),
-    Column("restarted_at", DateTime(timezone=True), comment="what was counted before may be gone from USAGE"),
+    Column("restarted_at", DateTime(timezone=True)),
 )
 
 #: Who is alive, by the database's own clock.
