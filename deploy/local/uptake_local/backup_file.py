@@ -123,8 +123,8 @@ def _parsed(file: Path, data: bytes) -> Manifest:
         named = all(isinstance(one, dict) for one in (*manifest.streams.values(), manifest.members))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrokenBackup(f"{file} is no backup of Uptake: its manifest cannot be read ({error!r}).") from None
-    if not manifest.streams or not named:
-        raise BrokenBackup(f"{file} is no backup of Uptake: it does not describe its streams.")
+    if not named:
+        raise BrokenBackup(f"{file} is no backup of Uptake: its manifest cannot be read.")
     return manifest
 
 

@@ -135,13 +135,14 @@ def _write_files(file: Path, instance: Instance) -> None:
 
 
 async def _fill(file: Path, manifest: Manifest, instance: Instance, bar: Progress) -> None:
-    if any({"config", "state", "cut_at"} - described.keys() for described in manifest.streams.values()):
-        raise BrokenBackup(f"{file} is no backup of Uptake: it does not describe its streams.")
     task = bar.add_task("database", total=len(manifest.streams) + 1)
     password = secret(instance, "postgres")
     kept = backup_file.parts(file, "database")
     await database_copy.load(instance.ports["postgres"], password, plan.DATABASE, kept)
     bar.advance(task)
+    described_whole = (described.keys() >= {"config", "state", "cut_at"} for described in manifest.streams.values())
+    if not manifest.streams or not all(described_whole):
+        raise BrokenBackup(f"{file} is no backup of Uptake: it does not describe its streams.")
     async with connection_to_broker(instance) as client:
         for name, described in manifest.streams.items():
             bar.update(task, description=name)
