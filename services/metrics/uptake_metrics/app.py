@@ -178,11 +178,11 @@ class _Service:
             for stream, messages in reading.lag().items():
                 meters.LAG.labels(stream).set(messages)
             meters.LEASES.set(len(reading.shards))
+            self.heap.tidy()
 
         async def keep_house() -> None:
             await self.counting.turn()
             await self.counting.compact(reading.shards)
-            self.heap.tidy()
             meters.STATE_BYTES.set(sum(shard.activity.nbytes for shard in self.counting.shards.values()))
 
         async def books() -> None:

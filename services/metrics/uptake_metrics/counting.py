@@ -20,7 +20,7 @@ from uptake_metrics.columns import Columns
 from uptake_metrics.ledger import Taken
 from uptake_metrics.shard import Change, Shard
 from uptake_metrics.userdays import EPOCH_DAYS
-from uptake_metrics.zones import last_closed_day, to_day, to_number
+from uptake_metrics.zones import last_closed_day, to_day, to_number, warm_up
 
 #: Deltas of a shard are folded into its masks beyond so many of them, or so many user-days in them.
 COMPACT_DELTAS, COMPACT_USER_DAYS = 1_000, 200_000
@@ -28,6 +28,7 @@ COMPACT_DELTAS, COMPACT_USER_DAYS = 1_000, 200_000
 KEEP_DELTAS = 64
 MAX_DAY = 2**30  # beyond every day that can be stored
 ALL_SHARDS = range(subjects.SHARDS)
+DEFAULT_ZONE = "UTC"
 _SHARD = {subjects.usage(number): number for number in ALL_SHARDS}
 
 Reject = Callable[[Entry, Exception], Awaitable[None]]
@@ -120,6 +121,7 @@ class Counting:
         stored = await mask_store.masks(connection, number, front - EPOCH_DAYS, MAX_DAY)
         shard = Shard(number, max(front, archive.newest_day(stored)))  # our clock may be behind the one that counted
         shard.restore(keys, zones, stored)
+        warm_up({DEFAULT_ZONE, *zones.values()})  # while nobody waits for the event loop
         return shard
 
     def cursors(self, shards: Collection[int]) -> set[Cursor]:

@@ -7,7 +7,7 @@ survived one is therefore set aside, and the next ones look only at what was mad
 import gc
 
 _YOUNG, _MIDDLE, _NEVER = 5_000, 20, 1_000_000  # full collections are ours to begin
-_TIDIES_A_SWEEP = 2_160  # a tidy each 10 s: every six hours what was set aside is looked at too
+_TIDIES_A_SWEEP = 21_600  # a tidy each second: every six hours what was set aside is looked at too
 
 
 class Heap:
