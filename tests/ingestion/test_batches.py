@@ -13,7 +13,7 @@ from uptake_ingestion.batches import MAX_BATCH_BYTES, Lane, Row, Stamp, by_lane,
 
 NOW = datetime(2026, 5, 10, 12, 0, tzinfo=UTC)
 LANE = Lane(3, "local")
-STAMP = Stamp(NOW, "w1", 7)
+STAMP = Stamp(NOW, "a1", 7)
 PLAIN = Usage(id="e", type="usage", occurred_at=NOW, account="acme", user="ada", feature="merge")
 
 _EVENTS = st.builds(
@@ -78,7 +78,7 @@ def test_the_columns_hold_what_the_events_said_in_their_order(events):
 def test_a_batch_says_who_wrote_it_when_and_for_whom():
     [batch], _ = _batches([Row.of(PLAIN)], Lane(3, "crm", "job"))
     assert (batch.source, batch.import_id) == ("crm", "job")
-    assert (batch.received_at, batch.writer, batch.acknowledged) == (microseconds(NOW), "w1", 7)
+    assert (batch.received_at, batch.writer, batch.acknowledged) == (microseconds(NOW), "a1", 7)
 
 
 def test_a_column_of_defaults_is_left_out():

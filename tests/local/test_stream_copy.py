@@ -38,12 +38,13 @@ async def replace_by_copy(client: Client, stream: str) -> dict[str, Any]:
 
 
 async def take(client: Client, count: int) -> list[int]:
-    """Fetches from the durable consumer and acknowledges."""
-    subscription = await client.jetstream().pull_subscribe_bind("ingestion", "RAW")
-    messages = await subscription.fetch(count, timeout=5)
-    for message in messages:
+    """Asks the durable consumer for one message after the other, none ahead, and acknowledges each."""
+    taken = []
+    for _ in range(count):
+        message = await client.request("$JS.API.CONSUMER.MSG.NEXT.RAW.ingestion", timeout=5)
         await message.ack_sync(timeout=5)
-    return [message.metadata.sequence.stream for message in messages]
+        taken.append(message.metadata.sequence.stream)
+    return taken
 
 
 async def test_a_copy_is_the_stream_with_its_consumer(client: Client) -> None:
