@@ -41,7 +41,7 @@ async def take(client: Client, count: int) -> list[int]:
     """Asks the durable consumer for one message after the other, none ahead, and acknowledges each."""
     taken = []
     for _ in range(count):
-        message = await client.request("$JS.API.CONSUMER.MSG.NEXT.RAW.ingestion", timeout=5)
+        message = await client.request("$JS.API.CONSUMER.MSG.NEXT.RAW.ingestion", timeout=5, old_style=True)
         await message.ack_sync(timeout=5)
         taken.append(message.metadata.sequence.stream)
     return taken
