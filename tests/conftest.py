@@ -13,9 +13,14 @@ from typing import Any
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from uptake_local import broker, database
 from uptake_local.program import Program
+
+# Nothing is judged by the clock: a loaded machine is no failure.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
