@@ -5,6 +5,7 @@ broker's words about a request; never what a message means, nor whether one is m
 """
 
 import asyncio
+import contextlib
 import json
 from collections import deque
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from uptake.clock import utc_now
 
 STORED = "$JS.ACK."  # the broker puts this reply on every message that comes out of a stream
 _EXPIRES_S = 2.0  # a longer request can hang across a restart of the broker
+_LAST_S = 0.2  # for what is on its way when nobody asks any more
 _LOST_S = 3.0  # when the broker has not even said that there is nothing
 _MAX_BYTES = 8 * 2**20  # of one request; a message has at most 1 MiB
 _ANSWERED = ("batch completed", "message size exceeds maxbytes")
@@ -68,7 +70,12 @@ class Pull:
         return taken
 
     async def stop(self) -> list[Msg]:
-        """No message comes any more; returns those that nobody took."""
+        """Asks no more; returns what nobody took, with what the last request still brings within a moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_S):  # what the broker has sent to nobody, it holds back for half a minute
+                while self._open > 0:
+                    self._wake.clear()
+                    await self._wake.wait()
         if self._subscription:
             await self._subscription.unsubscribe()
         left = list(self._arrived)
