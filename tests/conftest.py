@@ -3,7 +3,6 @@
 import itertools
 import os
 import random
-import socket
 import subprocess
 import time
 import uuid
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from uptake_local import broker, database
+from uptake_local.instance import is_free
 from uptake_local.program import Program
 
 # Nothing is judged by the clock: a loaded machine is no failure.
@@ -55,18 +55,8 @@ def _free_port() -> int:
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 16
     while True:
         port = 15_000 + 1_000 * worker + next(_BLOCKS) % 100 * 10
-        if all(_is_free(port + offset) for offset in range(10)):
+        if all(is_free(port + offset) for offset in range(10)):
             return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:

@@ -6,8 +6,6 @@ Everything is real: the supervisor, nats-server, PostgreSQL, the three services,
 import asyncio
 import contextlib
 import gzip
-import hashlib
-import hmac
 import json
 import os
 import random
@@ -16,12 +14,10 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -30,43 +26,14 @@ import httpx2
 import nats
 import pytest
 
+from tests.receiver import Receiver
+
 UPTAKE = Path(sysconfig.get_path("scripts")) / "uptake"
 SECRET = "only this test knows"
 TODAY = datetime.now(UTC).date()
 ACCOUNT = "acme/eu €"  # a name that every layer has to quote
 
 Event = dict[str, Any]
-
-
-class Receiver:
-    """A person's channel: a webhook that keeps what it got, and refuses what alerting did not sign."""
-
-    def __init__(self) -> None:
-        self.notices: list[dict[str, Any]] = []
-        self.forged = 0
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                parts = dict(part.split("=", 1) for part in self.headers["Uptake-Signature"].split(","))
-                signed = hmac.new(SECRET.encode(), f"{parts['t']}.".encode() + body, hashlib.sha256).hexdigest()
-                if hmac.compare_digest(signed, parts["v1"]):
-                    receiver.notices.append({"key": self.headers["Idempotency-Key"], **json.loads(body)})
-                else:
-                    receiver.forged += 1
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 class Uptake:
@@ -117,7 +84,7 @@ def until(holds: Callable[[], bool], patience_s: float = 60) -> None:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
+    receiver = Receiver(SECRET)
     yield receiver
     receiver.close()
 

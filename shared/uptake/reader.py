@@ -112,7 +112,7 @@ class Reader:
         consumer = await Consumer.create(self._js, self._stream, self._subjects, cursor.sequence)
         try:
             uuid = await consumer.verify(cursor, may_be_trimmed=self._may_be_trimmed)
-            for other in self._others():
+            for other in set(self._others()) - {cursor}:
                 await consumer.verify(other, may_be_trimmed=self._may_be_trimmed)
             self.lag = consumer.pending
             if self._failures == 0:  # else ready is what has worked again, not what is tried again

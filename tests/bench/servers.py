@@ -31,6 +31,7 @@ from uptake.database import migrate
 from uptake.provision import provision
 from uptake.settings import BrokerSettings, DatabaseSettings
 from uptake_local import broker, database
+from uptake_local.instance import is_free
 from uptake_local.program import Program
 
 _PASSWORD = "bench"
@@ -48,18 +49,8 @@ def free_block(size: int = 10) -> int:
     """The first of so many free ports in a row: below the range of outgoing ports, and below the tests' own."""
     while True:
         first = 10_000 + next(_PORTS) * 10 % 4_900
-        if all(_is_free(first + offset) for offset in range(size)):
+        if all(is_free(first + offset) for offset in range(size)):
             return first
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 @contextmanager

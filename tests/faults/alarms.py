@@ -1,19 +1,15 @@
 """Accounts that are below their target whatever is counted: each is one alert and one notice. Knows no fault."""
 
 import asyncio
-import hashlib
-import hmac
 import json
-import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 from tests.faults.cluster import Cluster
 from tests.faults.producers import Envelope, HttpProducer, Unacknowledged
+from tests.receiver import Receiver
 
 WATCHED = ("web-0", "north-0", "east-0")
 SECRET = "only these tests know"
@@ -21,39 +17,19 @@ SEATS = 1_000_000
 RULE = "adoption-below-target"
 
 
-class Receiver:
-    """A person's channel: counts signed notices by alert; the same notice again is the same."""
+class Channel(Receiver):
+    """The one channel of these tests: counts notices by alert; the same notice again is the same."""
 
     def __init__(self) -> None:
-        self.notices: dict[str, Any] = {}  # by idempotency key
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                parts = dict(part.split("=", 1) for part in self.headers["Uptake-Signature"].split(","))
-                signed = hmac.new(SECRET.encode(), f"{parts['t']}.".encode() + body, hashlib.sha256).hexdigest()
-                if hmac.compare_digest(signed, parts["v1"]):
-                    receiver.notices[self.headers["Idempotency-Key"]] = json.loads(body)
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        super().__init__(SECRET)
 
     def write_routes(self, config: Path) -> None:
         channel = {"type": "webhook", "url": self.url, "secret": SECRET, "allow_private": True, "serves": ["ce-1"]}
         (config / "routes.yml").write_text(json.dumps({"channels": {"ce-1": channel}, "default": []}))
 
     def told(self) -> Counter[str]:
-        return Counter(notice["alert"]["subject"] for notice in self.notices.values())
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        once = {notice["key"]: notice["alert"]["subject"] for notice in self.notices}
+        return Counter(once.values())
 
 
 def facts() -> list[Envelope]:
@@ -77,7 +53,7 @@ async def send_facts(producer: HttpProducer) -> None:
         assert {result["status"] for result in answer["results"]} <= allowed, answer
 
 
-async def each_told_once(cluster: Cluster, receiver: Receiver, within_s: float) -> None:
+async def each_told_once(cluster: Cluster, receiver: Channel, within_s: float) -> None:
     """One episode an account, the same on both replicas, and one notice."""
     deadline = time.monotonic() + within_s
     for kept in cluster.replicas("alerting"):

@@ -18,7 +18,7 @@ class Uptake:
         self.seed, self.rate = seed, rate
         self.cluster = Cluster(folder, port, **options)
         self.model = Model()
-        self.receiver = alarms.Receiver()
+        self.receiver = alarms.Channel()
         self.producers = Producers([])
         self._facts: asyncio.Task[None] | None = None
 

@@ -261,6 +261,17 @@ async def client(nats_server: Any) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
+def send(client: Client, batches: Callable[..., list[tuple[str, bytes]]]) -> Callable[..., object]:
+    """Put usage on USAGE, as ingestion does."""
+
+    async def send(events: Iterable[Event]) -> None:
+        for subject, data in batches(events):
+            await client.jetstream().publish(subject, data)
+
+    return send
+
+
+@pytest.fixture
 def reading(client: Client) -> Callable[..., AbstractAsyncContextManager[None]]:
     """`async with reading(metrics)`: it reads USAGE as the service does, and has caught up when the block ends."""
 

@@ -10,7 +10,8 @@ import pytest
 from uptake import subjects
 from uptake.reader import Cursor, Entry
 from uptake_metrics import ledger
-from uptake_metrics.ledger import HOUR_US, Taken, Totals, Unbalanced
+from uptake_metrics.batches import HOUR_US
+from uptake_metrics.ledger import Taken, Totals, Unbalanced
 from uptake_metrics.shard import HourCounts
 
 NOON = datetime(2026, 8, 25, 12, tzinfo=UTC)

@@ -30,15 +30,6 @@ def clock(clock):
 
 
 @pytest.fixture
-def send(client, batches):
-    async def send(events):
-        for subject, data in batches(events):
-            await client.jetstream().publish(subject, data)
-
-    return send
-
-
-@pytest.fixture
 def rebuild_of(client):
     """Asks one process for a rebuild, and returns its result."""
 

@@ -35,15 +35,6 @@ def rezoning_of(client):
 
 
 @pytest.fixture
-def send(client, batches):
-    async def send(events):
-        for subject, data in batches(events):
-            await client.jetstream().publish(subject, data)
-
-    return send
-
-
-@pytest.fixture
 def usage(event, clock):
     """Instants all around the clock: two days of changing clocks in 2024, and the last ten weeks."""
 

@@ -150,15 +150,22 @@ def _is_alive(holder: str) -> bool:
 
 def require_free(ports: dict[str, int]) -> None:
     for name, port in ports.items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: TIME_WAIT is no obstacle
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                    raise
-                first = min(ports.values()) - 1
-                raise CannotStart(
-                    f"Port {port} ({name}) is not free. Stop what uses it, or choose another block of ports: "
-                    f"--port {first + 100} would use {first + 101} to {first + 105}."
-                ) from None
+        if not is_free(port):
+            first = min(ports.values()) - 1
+            raise CannotStart(
+                f"Port {port} ({name}) is not free. Stop what uses it, or choose another block of ports: "
+                f"--port {first + 100} would use {first + 101} to {first + 105}."
+            )
+
+
+def is_free(port: int) -> bool:
+    """Whether a server of ours could listen there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: TIME_WAIT is no obstacle
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            return False
+    return True

@@ -94,7 +94,7 @@ def _are_good(rows: Sequence[Row], window: Window) -> bool:
     return (
         all("".join(names).isprintable() for names in named)  # type: ignore[arg-type]  # compress leaves no null
         and (None not in accounts or all(a or i for a, i in zip(accounts, instances, strict=True)))
-        and all(map(_is_slug, {row.environment for row in rows}))
+        and all(map(is_slug, {row.environment for row in rows}))
         and _are_timely([row.occurred_at for row in rows], window)
     )
 
@@ -110,7 +110,8 @@ def _are_timely(times: Sequence[str], window: Window) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _is_slug(text: str) -> bool:
+def is_slug(text: str) -> bool:
+    """Whether a text may name a producer or an environment."""
     try:
         _SLUG.validate_python(text)
     except ValidationError:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -12,9 +11,7 @@ from faststream.nats import JStream, NatsBroker, PullSub
 from faststream.nats.message import NatsMessage
 from nats.aio.msg import Msg
 from nats.errors import Error
-from pydantic import TypeAdapter, ValidationError
 
-from uptake.messages.fields import Slug
 from uptake.pull import instant, numbers
 from uptake.streams import INGESTION_CONSUMER, RAW_CONSUMER
 from uptake.subjects import RAW
@@ -23,14 +20,13 @@ from uptake_ingestion.body import MAX_BODY_BYTES
 from uptake_ingestion.intake import Refused, Window, window_of
 from uptake_ingestion.items import MAX_ITEMS, Item, NotJson, TooManyItems, split
 from uptake_ingestion.meters import NOT_STORED
-from uptake_ingestion.plain import find
+from uptake_ingestion.plain import find, is_slug
 from uptake_ingestion.publishing import NotStored
 from uptake_ingestion.reception import Reception
 
 _AT_ONCE = min(2000, INGESTION_CONSUMER.max_ack_pending or 2000)  # more the broker does not hand out
 _GATHER_S = 0.025  # for so long a batch waits for more after its first message
 _LONGEST_DELAY_S = 60.0
-_SLUG: TypeAdapter[str] = TypeAdapter(Slug)
 _NOBODY = "unknown"  # the source of what came under a subject that names no producer
 
 _log = structlog.get_logger(__name__)
@@ -105,14 +101,10 @@ def _arrived(message: Msg) -> datetime:
     return instant(numbers(message.reply)[2])
 
 
-@lru_cache(maxsize=4096)
 def source_of(subject: str) -> str | None:
     """The producer's token of `raw.v1.<producer>.<type>`; what follows it is a hint that decides nothing."""
     tokens = subject.split(".")
-    try:
-        return _SLUG.validate_python(tokens[2]) if len(tokens) > 3 else None
-    except ValidationError:
-        return None
+    return tokens[2] if len(tokens) > 3 and is_slug(tokens[2]) else None
 
 
 def items_of(body: bytes) -> list[Item] | Refused:

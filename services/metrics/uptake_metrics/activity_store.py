@@ -151,7 +151,7 @@ async def save(connection: AsyncConnection, changes: Sequence[Change], positions
     """
     await _save_series(connection, changes)
     await _save_zones(connection, changes)
-    await _save_people(connection, {person for change in changes for person in change.people})
+    await save_people(connection, {person for change in changes for person in change.people})
     await _save_unattributed(connection, [event for change in changes for event in change.unattributed])
     fresh = [(change.shard, positions[change.shard].checkpoint, change.fresh) for change in changes]
     await mask_store.save_deltas(connection, [delta for delta in fresh if len(delta[2])])
@@ -193,7 +193,8 @@ async def _save_zones(connection: AsyncConnection, changes: Sequence[Change]) ->
         )
 
 
-async def _save_people(connection: AsyncConnection, people: Iterable[tuple[str, int, str]]) -> None:
+async def save_people(connection: AsyncConnection, people: Iterable[tuple[str, int, str]]) -> None:
+    """What users are called: account, hash, id."""
     for rows in _parts(sorted(people)):
         await connection.execute(
             text("""

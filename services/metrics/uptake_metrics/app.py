@@ -178,6 +178,8 @@ class _Service:
             for stream, messages in reading.lag().items():
                 meters.LAG.labels(stream).set(messages)
             meters.LEASES.set(len(reading.shards))
+
+        async def tidy() -> None:
             self.heap.tidy()
 
         async def keep_house() -> None:
@@ -187,13 +189,14 @@ class _Service:
 
         async def books() -> None:
             async with self.engine.begin() as connection:
-                await ledger.prune(connection, utc_now())
+                if self.leases.leads:
+                    await ledger.prune(connection, utc_now())
                 totals = await ledger.totals(connection)
             for tally in ("accepted", "stored", "processed", "refused"):
                 meters.BOOKS.labels(tally).set(getattr(totals, tally))
             meters.BALANCED.set(totals.balanced)
 
-        return [(1, gauges), (10, keep_house), (30, books)]
+        return [(1, gauges), (1, tidy), (10, keep_house), (30, books)]
 
 
 def _replica(settings: Settings) -> str:

@@ -12,7 +12,8 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 import numpy as np
 
-from uptake.messages.usage import UsageBatch
+from uptake.messages.fields import SLUG
+from uptake.messages.usage import WRITER, UsageBatch
 from uptake_metrics.userdays import I64, U64, Flags
 
 #: No zone is on a day before 1970-01-01 then, so every local day has a number from 0 on.
@@ -78,7 +79,7 @@ class _Plain(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """A `UsageBatch` as ingestion writes it. Stricter than pydantic: what this takes, pydantic takes, and alike."""
 
     id: str
-    source: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}\Z")]
+    source: Annotated[str, msgspec.Meta(pattern=rf"^{SLUG}\Z")]
     received_at: Annotated[int, msgspec.Meta(ge=0, le=_LATEST_RECEIVED_US)]
     accounts: msgspec.Raw
     users: msgspec.Raw
@@ -86,7 +87,7 @@ class _Plain(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     instants: msgspec.Raw
     version: Literal[1] = 1
     import_id: str | None = None
-    writer: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{1,64}\Z")] | None = None
+    writer: Annotated[str, msgspec.Meta(pattern=rf"^{WRITER}\Z")] | None = None
     acknowledged: Annotated[int, msgspec.Meta(ge=0, le=_MAX_EVENTS)] | None = None
     environments: list[str] | None = None
     actors: list[str] | None = None

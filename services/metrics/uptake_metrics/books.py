@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uptake.subjects import shard_of
 from uptake_metrics import ledger
 from uptake_metrics.counting import Counting
+from uptake_metrics.series import NO_SERIES
 
 MAX_ROWS = 100_000
 _LAST_HOUR = 2**31 - 1
@@ -71,6 +72,7 @@ class Books:
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ")  # rows and totals of one moment
             totals = await ledger.totals(connection, start, end)
+            await self._counting.load()  # another replica may have stored a series that we do not know yet
             refused = {} if account is not None else await ledger.refusals(connection, start, end)
             rows = [_row(None, hour, refused=events) for hour, events in sorted(refused.items())]
             for hour in await ledger.hours(connection, start, end):
@@ -89,7 +91,6 @@ class Books:
 
     async def _of_hour(self, connection: AsyncConnection, hour: int, account: str | None) -> list[BookRow]:
         lines = await ledger.lines(connection, hour, None if account is None else shard_of(account))
-        await self._counting.load()  # another replica may have stored a series that we do not know yet
         rows = []
         for number, line in enumerate(lines, 1):
             name = self._name(line)
@@ -100,7 +101,7 @@ class Books:
         return rows
 
     def _name(self, line: ledger.Line) -> str | None:
-        if line.series == ledger.NO_ACCOUNT:
+        if line.series == NO_SERIES:
             return None
         return self._counting.shards[line.shard].keys[line.series].account
 

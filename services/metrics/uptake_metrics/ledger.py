@@ -17,17 +17,17 @@ import numpy as np
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from uptake_metrics.batches import Batch
+from uptake.messages.fields import SLUG
+from uptake.messages.usage import WRITER
+from uptake_metrics.batches import HOUR_US, Batch
 from uptake_metrics.shard import Change
 from uptake_metrics.userdays import I32, starts
 
-HOUR_US = 3_600_000_000
 #: As long as USAGE keeps what the books speak of.
 KEPT_HOURS = 45 * 24
-NO_ACCOUNT = -1
 _NO_SOURCE = "unknown"
 #: Both become keys of a table: what anybody may have written is looked at first.
-_SOURCE, _WRITER = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}"), re.compile(r"[0-9a-f]{1,64}")
+_SOURCE, _WRITER = re.compile(SLUG), re.compile(WRITER)
 
 
 class Unbalanced(RuntimeError):
@@ -70,7 +70,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Events of one account in one hour since 1970; `series` is its contact series, NO_ACCOUNT for none."""
+    """Events of one account in one hour since 1970; `series` is its contact series, NO_SERIES for no account."""
 
     shard: int
     hour: int

@@ -91,13 +91,17 @@ async def _deltas(
 async def compact(connection: AsyncConnection, shard: int, keep: int = 0) -> int:
     """Fold the shard's deltas into its masks, all but those of the newest `keep` checkpoints; returns how many.
 
-    A replica that has not seen one of them yet learns from `folded` to read the masks.
+    A replica that has not seen one of them yet learns from `folded` to read the masks; so whoever rewrites masks folds
+    everything first, within a checkpoint of its own.
     """
     checkpoint = await connection.execute(
         text("SELECT checkpoint FROM metrics.shard WHERE shard = :shard FOR UPDATE"), {"shard": shard}
     )
     last = checkpoint.scalar_one() - keep
-    await mark_folded(connection, shard, last)
+    await connection.execute(
+        text("UPDATE metrics.shard SET folded = GREATEST(folded, :last) WHERE shard = :shard"),
+        {"shard": shard, "last": last},
+    )
     rows = await connection.execute(
         text("""
             DELETE FROM metrics.activity_delta WHERE shard = :shard AND checkpoint <= :last
@@ -110,17 +114,6 @@ async def compact(connection: AsyncConnection, shard: int, keep: int = 0) -> int
         stored = await _stored_like(connection, shard, folded)
         await store_masks(connection, shard, await asyncio.to_thread(archive.merge, stored, folded))
     return len(deltas)
-
-
-async def mark_folded(connection: AsyncConnection, shard: int, checkpoint: int) -> None:
-    """From now on a replica that knows the shard only as of before `checkpoint` reads all of it again.
-
-    Also for whoever rewrites masks: with the number of the checkpoint in whose transaction that happens.
-    """
-    await connection.execute(
-        text("UPDATE metrics.shard SET folded = GREATEST(folded, :checkpoint) WHERE shard = :shard"),
-        {"shard": shard, "checkpoint": checkpoint},
-    )
 
 
 async def store_masks(connection: AsyncConnection, shard: int, rows: Masks) -> None:

@@ -244,7 +244,7 @@ class Rebuilding:
                 }
                 people |= {one for one in told if one[:2] in wanted}
         async with self._engine.begin() as connection:
-            await activity_store.save(connection, [_nothing_but(replay.number, people)], self._counting.positions)
+            await activity_store.save_people(connection, people)
 
 
 def _batches(entries: list[Entry]) -> list[Batch]:
@@ -254,14 +254,9 @@ def _batches(entries: list[Entry]) -> list[Batch]:
 
 def _of_registry(replay: Replay) -> Change:
     """Series and zones that the log names and nobody had stored."""
-    change = _nothing_but(replay.number, set())
-    change.new_series, change.new_zones = replay.new_series, replay.new_zones
-    return change
-
-
-def _nothing_but(number: int, people: set[tuple[str, int, str]]) -> Change:
     none = UserDays(np.empty(0, np.int32), np.empty(0, np.uint64), np.empty(0, np.int32))
-    return Change(number, none, {}, {}, people, events=0, first_day={}, hours={})
+    series, zones = replay.new_series, replay.new_zones
+    return Change(replay.number, none, series, zones, set(), events=0, first_day={}, hours={})
 
 
 def _unlike(live: Mapping[str, object], anew: Mapping[str, object]) -> set[str]:

@@ -143,18 +143,20 @@ def _counted(masks: Masks, series: int, day: int) -> Counts:
     """One day of one series among the masks of several."""
     rows = slice(*np.searchsorted(masks.series, [series, series + 1]).tolist())
     mine = Masks(masks.series[rows], masks.epoch[rows], masks.user[rows], masks.mask[rows])
-    if not len(mine):
-        return _NOBODY
-    dau = archive.daily(mine, day - _LONGEST + 1, day).dau
-    return _by_day(range(day, day + 1), archive.daily(mine, day, day), dau.tolist())[0]
+    return _archived(mine, range(day, day + 1))[0] if len(mine) else _NOBODY
 
 
 async def _counts(connection: AsyncConnection, shard: Shard, series: int, span: range) -> list[Counts]:
     ring = shard.activity
     if span.start >= ring.first_exact_day and span.stop - 1 <= ring.last_exact_day:
         return _ring_counts(shard, series, span)
-    early, last = span.start - _LONGEST + 1, span.stop - 1  # the oldest day whose DAU is asked for
-    masks = await mask_store.masks(connection, shard.number, early - _LONGEST, last, [series])
+    masks = await _masks_of(connection, shard, span.start - 2 * _LONGEST + 1, span.stop - 1, [series])
+    return _archived(masks, span)
+
+
+def _archived(masks: Masks, span: range) -> list[Counts]:
+    """Of masks that reach back two of the longest windows: the oldest day whose DAU is asked for has a window too."""
+    early, last = span.start - _LONGEST + 1, span.stop - 1
     return _by_day(span, archive.daily(masks, span.start, last), archive.daily(masks, early, last).dau.tolist())
 
 

@@ -54,7 +54,8 @@ def _day(value: Any) -> date:
 
 Id = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+SLUG = r"[a-z0-9][a-z0-9_-]{0,62}"
+Slug = Annotated[str, Field(pattern=f"^{SLUG}$")]
 FreeText = Annotated[str, Field(max_length=8000), AfterValidator(_no_control)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 Day = Annotated[date, BeforeValidator(_day)]

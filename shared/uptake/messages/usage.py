@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from uptake.messages.fields import Message, Slug
 
 MAX_BATCH_EVENTS = 500
+WRITER = r"[0-9a-f]{1,64}"
 
 
 class UsageBatch(Message):
@@ -27,7 +28,7 @@ class UsageBatch(Message):
     received_at: int = Field(description="microseconds since 1970, UTC")
     import_id: str | None = Field(default=None, description="the import job; null for live events")
     writer: str | None = Field(
-        default=None, pattern=r"^[0-9a-f]{1,64}$", description="the ingestion process that wrote the batch"
+        default=None, pattern=f"^{WRITER}$", description="the ingestion process that wrote the batch"
     )
     acknowledged: int | None = Field(
         default=None, description="events of this writer and shard that the broker had stored when the batch left"
