@@ -13,14 +13,13 @@ from uptake_alerting.routes import Routes, RoutesFile, parse
 from uptake_alerting.rules import ADOPTION_BELOW_TARGET, judge_adoption
 from uptake_alerting.tables import alert_event, delivery, instance, sample
 
-ROUTES = parse(
-    """
-    channels:
-      ops: {type: webhook, url: "http://127.0.0.1:9/"}
-      team: {type: slack, url: "http://x/", serves: [ce-1]}
-    default: [ops]
-    """
-)
+ROUTES_YML = """
+channels:
+  ops: {type: webhook, url: "http://127.0.0.1:9/"}
+  team: {type: slack, url: "http://x/", serves: [ce-1]}
+default: [ops]
+"""
+ROUTES = parse(ROUTES_YML)
 START = date(2026, 4, 1)
 NOW = datetime(2026, 5, 8, 3, tzinfo=UTC)
 
@@ -241,7 +240,7 @@ TRIAL_OVER = datetime(2026, 2, 23, 23, tzinfo=UTC)
 
 async def test_a_trial_runs_over_without_any_message(take, alerts, engine, trial):
     await take(trial(), now=datetime(2026, 2, 3, tzinfo=UTC))
-    routes = RoutesFile(None, _routes=ROUTES)
+    routes = RoutesFile(None, ROUTES_YML)
     await ticker.tick(engine, routes, TRIAL_OVER - timedelta(seconds=1))
     assert await alerts() == []
     await ticker.tick(engine, routes, TRIAL_OVER + timedelta(hours=5))
@@ -255,7 +254,7 @@ async def test_a_trial_runs_over_without_any_message(take, alerts, engine, trial
 
 async def test_two_replicas_that_tick_at_once_tell_it_once(take, alerts, engine, trial):
     await take(*(trial(opportunity=f"o{i}") for i in range(20)), now=datetime(2026, 2, 3, tzinfo=UTC))
-    routes = RoutesFile(None, _routes=ROUTES)
+    routes = RoutesFile(None, ROUTES_YML)
     await asyncio.gather(*(ticker.tick(engine, routes, TRIAL_OVER) for _ in range(5)))
     found = await alerts()
     assert len(found) == 20
@@ -279,7 +278,7 @@ async def test_how_the_alert_of_a_trial_ends(take, alerts, trial, what, state):
 async def test_a_reclassified_trial_is_looked_at_again_at_its_new_limit(take, alerts, engine, trial):
     await take(trial(), now=TRIAL_OVER)
     await take(trial(revision=2, complexity="complex", target_days=30, breached_on=date(2026, 3, 5)), now=TRIAL_OVER)
-    await ticker.tick(engine, RoutesFile(None, _routes=ROUTES), datetime(2026, 3, 5, tzinfo=UTC))
+    await ticker.tick(engine, RoutesFile(None, ROUTES_YML), datetime(2026, 3, 5, tzinfo=UTC))
     assert [(a.number, a.state) for a in await alerts()] == [(2, "firing"), (1, "closed")]
 
 
@@ -291,7 +290,7 @@ async def test_an_alert_without_any_channel_is_open_and_undeliverable_until_one_
     await ticker.tick(engine, RoutesFile(None), NOW)
     assert (await alerts())[0].undeliverable
     for _ in range(2):
-        await ticker.tick(engine, RoutesFile(None, _routes=ROUTES), NOW)
+        await ticker.tick(engine, RoutesFile(None, ROUTES_YML), NOW)
     (alert,) = await alerts()
     assert not alert.undeliverable
     assert [(d.channel, d.kind) for d in alert.deliveries] == [("team", "trigger")]

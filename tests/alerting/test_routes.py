@@ -6,7 +6,8 @@ import stat
 import pytest
 import structlog
 
-from uptake_alerting.routes import SHIPPED, InvalidRoutes, Routes, RoutesFile, parse
+from uptake.config import InvalidConfig
+from uptake_alerting.routes import SHIPPED, Routes, RoutesFile, parse
 
 GOOD = """
 channels:
@@ -56,7 +57,7 @@ def test_the_shipped_example_is_valid_once_it_is_uncommented():
     ],
 )
 def test_a_bad_file_is_refused_with_its_line(text, problem):
-    with pytest.raises(InvalidRoutes, match=r"^line \d+: ") as error:
+    with pytest.raises(InvalidConfig, match=r"^line \d+: ") as error:
         parse(text)
     assert problem in str(error.value)
     assert "hush" not in str(error.value)

@@ -23,6 +23,7 @@ from uptake.reader import Cursor, Entry, Reader
 from uptake.settings import BrokerSettings, DatabaseSettings
 from uptake_metrics.board import Board
 from uptake_metrics.counting import Counting
+from uptake_metrics.evaluation import Evaluation
 from uptake_metrics.publishing import Publisher
 from uptake_metrics.register import Register
 from uptake_metrics.tables import metadata
@@ -118,13 +119,15 @@ class Metrics:
         self.register = Register(engine, "UTC", self._reject)
         self.counting = Counting(engine, self.register.zone_of, clock, self._reject)
         self.tally = Tally(engine, self.counting)
-        self.board = Board(self.counting, self.register, self.tally, clock)
+        self.evaluation = Evaluation(self.register, clock)
+        self.board = Board(self.counting, self.register, self.tally, self.evaluation, clock)
         self.counted_to: datetime | None = None  # where USAGE is counted to; null: to the clock
         self.publisher = Publisher(
             engine,
             self.counting,
             self.register,
             self.tally,
+            self.evaluation,
             "UTC",
             clock,
             current_to=lambda: self.counted_to or clock(),

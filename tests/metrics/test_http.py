@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from uptake_metrics import http
+from uptake_metrics.answers.asking import Asking
 from uptake_metrics.books import Books
 from uptake_metrics.exporter import Exporter
 from uptake_metrics.rebuilding import Rebuilding
@@ -22,12 +23,19 @@ def asking(clock):
 
     @asynccontextmanager
     async def asking(metrics, ready=True):
-        answers = http.Answers(
-            metrics.engine, metrics.counting, metrics.register, metrics.tally, metrics.board, "UTC", clock
+        asked = Asking(
+            metrics.engine,
+            metrics.counting,
+            metrics.register,
+            metrics.tally,
+            metrics.board,
+            metrics.evaluation,
+            "UTC",
+            clock,
         )
         books = Books(metrics.engine, metrics.counting)
         rebuilding = Rebuilding(metrics.engine, metrics.counting, metrics.register, lambda: metrics.register, clock)
-        app = http.build(answers, books, rebuilding, ready=lambda: ready)
+        app = http.build(asked, books, rebuilding, ready=lambda: ready)
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
 

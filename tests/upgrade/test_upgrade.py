@@ -27,6 +27,7 @@ from uptake_metrics import http
 from uptake_metrics.board import Board
 from uptake_metrics.books import Books
 from uptake_metrics.counting import Counting
+from uptake_metrics.evaluation import Evaluation
 from uptake_metrics.publishing import Publisher
 from uptake_metrics.rebuilding import Rebuilding
 from uptake_metrics.register import Register
@@ -45,9 +46,10 @@ class Upgraded:
         self.register = self._empty_register()
         self.counting = Counting(engine, self.register.zone_of, self.clock, self._fail)
         self.tally = Tally(engine, self.counting)
-        self.board = Board(self.counting, self.register, self.tally, self.clock)
+        self.evaluation = Evaluation(self.register, self.clock)
+        self.board = Board(self.counting, self.register, self.tally, self.evaluation, self.clock)
         self.publisher = Publisher(
-            engine, self.counting, self.register, self.tally, "UTC", self.clock, current_to=self.clock
+            engine, self.counting, self.register, self.tally, self.evaluation, "UTC", self.clock, current_to=self.clock
         )
 
     def clock(self) -> datetime:

@@ -25,10 +25,12 @@ from uptake.refusing import refuse
 from uptake.settings import DatabaseSettings, Port, ServiceSettings
 from uptake.start import start
 from uptake_metrics import http, ledger, meters
+from uptake_metrics.answers.asking import Asking
 from uptake_metrics.board import Board
 from uptake_metrics.books import Books
 from uptake_metrics.chores import Chore, Chores, unhurried
 from uptake_metrics.counting import Counting
+from uptake_metrics.evaluation import Evaluation
 from uptake_metrics.exporter import Exporter
 from uptake_metrics.heap import Heap
 from uptake_metrics.leases import RENEW_EVERY_S, Leases, Tenure
@@ -55,7 +57,7 @@ def build(settings: Settings) -> FastAPI:
     """The service as an ASGI app: its lifespan connects, reads and publishes until it ends."""
     service = _Service(settings)
     app = http.build(
-        service.answers,
+        service.asking,
         Books(service.engine, service.counting),
         service.rebuilding,
         ready=lambda: service.board.complete,
@@ -77,9 +79,10 @@ class _Service:
         self.register = register = Register(engine, settings.vendor_zone, self.rejects.put)
         self.counting = counting = Counting(engine, register.zone_of, utc_now, self.rejects.put)
         self.tally = tally = Tally(engine, counting)
-        self.board = board = Board(counting, register, tally, utc_now)
+        self.evaluation = evaluation = Evaluation(register, utc_now)
+        self.board = board = Board(counting, register, tally, evaluation, utc_now)
         self.exporter = Exporter(board, lambda: self.leases.shards)
-        self.answers = http.Answers(engine, counting, register, tally, board, settings.vendor_zone, utc_now)
+        self.asking = Asking(engine, counting, register, tally, board, evaluation, settings.vendor_zone, utc_now)
         self.rebuilding = Rebuilding(
             engine, counting, register, lambda: Register(engine, settings.vendor_zone, self.rejects.put), utc_now
         )
@@ -142,6 +145,7 @@ class _Service:
             self.counting,
             self.register,
             self.tally,
+            self.evaluation,
             self.settings.vendor_zone,
             utc_now,
             current_to=lambda: reading.current_to,

@@ -40,6 +40,17 @@ def until(masks: Masks, last: int) -> Masks:
     return Masks(masks.series[some], masks.epoch[some], masks.user[some], bits[some])
 
 
+def between(masks: Masks, first: int, last: int) -> Masks:
+    """The user-days of the days `first..last`."""
+    kept = until(masks, last)
+    return discard(kept, until(kept, first - 1))
+
+
+def as_one(masks: Masks) -> Masks:
+    """The rows of several series as those of one, number 0: who was active in any of them."""
+    return merge(Masks(np.zeros_like(masks.series), masks.epoch, masks.user, masks.mask))
+
+
 def blocks(masks: Masks) -> Iterator[Masks]:
     """The rows of each series and epoch, as they are stored."""
     heads = starts(masks.series, masks.epoch).tolist()

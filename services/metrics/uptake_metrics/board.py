@@ -12,7 +12,7 @@ from uptake.messages.kpi import AccountKpis
 from uptake_metrics import seats
 from uptake_metrics.accounts import Account
 from uptake_metrics.counting import Counting
-from uptake_metrics.kpis import account_kpis
+from uptake_metrics.evaluation import Evaluation
 from uptake_metrics.register import Register
 from uptake_metrics.tally import ACCOUNTS_A_TURN, Tallied, Tally
 from uptake_metrics.zones import last_closed_day, local_day
@@ -32,10 +32,18 @@ class Line:
 class Board:
     """Follows `counting` and `register`; a line is at most one `refresh` old."""
 
-    def __init__(self, counting: Counting, register: Register, tally: Tally, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        counting: Counting,
+        register: Register,
+        tally: Tally,
+        evaluation: Evaluation,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._counting = counting
         self._register = register
         self._tally = tally
+        self._evaluation = evaluation
         self._clock = clock
         self.lines: dict[str, Line] = {}
         self.version = 0  # rises whenever a line changes
@@ -79,8 +87,7 @@ class Board:
 
     def _line(self, name: str, day: date, tallied: Tallied) -> Line:
         account = self._register.account(name)
-        kpis = account_kpis(account, day, tallied.counts, tallied.last_contact, self._clock(), 0)
-        return Line(account, seats.seats(account, day).count, kpis)
+        return Line(account, seats.seats(account, day).count, self._evaluation.kpis(name, tallied))
 
     async def on(self, day: date) -> list[Line]:
         """The lines of another day, of every account whose local clock has reached it."""

@@ -20,7 +20,7 @@ from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
 from uptake.subjects import shard_of
 from uptake_metrics import activity_store, meters, seats, snapshots, trials, worklist
 from uptake_metrics.counting import Counting
-from uptake_metrics.kpis import account_kpis
+from uptake_metrics.evaluation import Evaluation
 from uptake_metrics.register import Register
 from uptake_metrics.snapshots import Snapshot
 from uptake_metrics.tally import Tallied, Tally
@@ -43,6 +43,7 @@ class Publisher:
         counting: Counting,
         register: Register,
         tally: Tally,
+        evaluation: Evaluation,
         vendor_zone: str,
         clock: Callable[[], datetime],
         current_to: Callable[[], datetime | None],
@@ -58,6 +59,7 @@ class Publisher:
         self._counting = counting
         self._register = register
         self._tally = tally
+        self._evaluation = evaluation
         self._vendor_zone = vendor_zone
         self._clock = clock
         self._current_to = current_to
@@ -203,7 +205,7 @@ class Publisher:
             seat_grace_until=rise and rise.grace_until,
             published_at=now,
             closed_at=closes_at(tallied.day, account.time_zone),
-            kpis=account_kpis(account, tallied.day, tallied.counts, tallied.last_contact, now, revision),
+            kpis=self._evaluation.kpis(name, tallied, revision),
         )
         return Snapshot(worklist.account(name), tallied.day, revision, message.model_dump(mode="json"))
 

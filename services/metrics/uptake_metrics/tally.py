@@ -6,7 +6,7 @@ The one place that KPIs, lists, charts and gauges get their counts from. Judges 
 import asyncio
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -19,7 +19,7 @@ from uptake_metrics.counting import Counting
 from uptake_metrics.kpis import Counts
 from uptake_metrics.series import SeriesKey
 from uptake_metrics.shard import CONTACT_USER, Shard
-from uptake_metrics.userdays import EPOCH_DAYS, WINDOWS, Masks
+from uptake_metrics.userdays import EPOCH_DAYS, U64, WINDOWS, Masks
 from uptake_metrics.zones import to_day, to_number
 
 ACCOUNTS_A_TURN = 10  # between two turns of the event loop: about 2 ms
@@ -110,6 +110,33 @@ class Tally:
             counts = _NOBODY if totals[account] is None else _counted(counted, totals[account] or 0, number)
             told[account] = Tallied(day, counts, None if newest is None else to_day(newest))
         return told
+
+    async def masks(
+        self,
+        account: str,
+        first: date,
+        last: date,
+        features: Collection[str] | None = None,
+        environment: str = PRODUCTION,
+    ) -> Masks:
+        """Who was active on which of the days `first..last`, with any feature or with any of `features`.
+
+        All of it as one series, 0. What cannot be read off the booked counts starts from it.
+        """
+        shard = self._counting.shard_of(account)
+        if features is None:
+            kinds = [SeriesKey(account, "total", environment)]
+        else:
+            kinds = [SeriesKey(account, "feature", environment, feature) for feature in features]
+        wanted = [shard.series[kind] for kind in kinds if kind in shard.series]
+        async with self._engine.connect() as connection:
+            found = await _masks_of(connection, shard, to_number(first), to_number(last), wanted)
+        return archive.between(archive.as_one(found), to_number(first), to_number(last))
+
+    async def names(self, account: str, hashes: U64) -> list[str]:
+        """What these people are called, sorted."""
+        async with self._engine.connect() as connection:
+            return await activity_store.names(connection, account, hashes.tolist())
 
     async def users(self, account: str, day: date, window: str, feature: str | None) -> list[str]:
         """The people behind a count, sorted."""

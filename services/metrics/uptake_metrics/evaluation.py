@@ -1,0 +1,25 @@
+"""The KPIs of any account on any day: joins what facts say, what was counted, and the clock. Computes none itself.
+
+The one way from a tally to `AccountKpis`: lists, history, snapshots and gauges all go through it.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from uptake.messages.kpi import AccountKpis
+from uptake_metrics.kpis import account_kpis
+from uptake_metrics.register import Register
+from uptake_metrics.tally import Tallied
+
+
+class Evaluation:
+    """Reads `register`; keeps nothing."""
+
+    def __init__(self, register: Register, clock: Callable[[], datetime]) -> None:
+        self._register = register
+        self._clock = clock
+
+    def kpis(self, name: str, tallied: Tallied, revision: int = 0) -> AccountKpis:
+        """All numbers of the day that was tallied."""
+        account = self._register.account(name)
+        return account_kpis(account, tallied.day, tallied.counts, tallied.last_contact, self._clock(), revision)
