@@ -3,12 +3,17 @@
 Knows no content. Refused values are never repeated in an error: they may be secrets.
 """
 
+import os
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import structlog
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
+
+from uptake.section import Section
+
+__all__ = ["ConfigFile", "InvalidConfig", "Section", "check", "parse", "write"]
 
 _log = structlog.get_logger(__name__)
 
@@ -17,23 +22,12 @@ class InvalidConfig(ValueError):
     """Names the line of the file and what is wrong there, but never a value."""
 
 
-class Section(BaseModel):
-    """A part of a file: what it does not know, it refuses."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
 Content = TypeVar("Content", bound=Section)
 
 
 def parse(text: str, content_class: type[Content]) -> Content:
     """An empty file has every default. Raises `InvalidConfig`."""
-    try:
-        node, content = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark is not None else 1
-        raise InvalidConfig(f"line {line}: not YAML: {getattr(error, 'problem', 'unreadable')}") from None
+    node, content = _loaded(text)
     if (double := _double_key(node)) is not None:
         raise InvalidConfig(f"line {double.start_mark.line + 1}: {double.value} stands twice")
     try:
@@ -42,6 +36,60 @@ def parse(text: str, content_class: type[Content]) -> Content:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise InvalidConfig(f"line {_line(node, first['loc'])}: {where}: {first['msg']}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Leaves days as text: a field says what it takes, and of 2026-02-30 it can say on which line it stands."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _loaded(text: str) -> tuple[yaml.Node | None, Any]:
+    """The same twice: as nodes, which know their lines, and as values. Raises `InvalidConfig`."""
+    try:
+        for event in yaml.parse(text, _Loader):
+            if isinstance(event, yaml.AliasEvent):  # a few lines of them stand for more than any memory holds
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise InvalidConfig(f"line {line}: a *reference is not read")
+        return yaml.compose(text, _Loader), yaml.load(text, _Loader)  # noqa: S506  # a safe one
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else 1
+        raise InvalidConfig(f"line {line}: not YAML: {getattr(error, 'problem', 'unreadable')}") from None
+    except RecursionError:
+        raise InvalidConfig("line 1: nested too deeply") from None
+    except InvalidConfig:
+        raise
+    except ValueError as error:  # a number of thousands of digits
+        raise InvalidConfig(f"line 1: {error}") from None
+
+
+def write(path: Path, text: str) -> None:
+    """The whole file or none of it, also when the power fails; no reader meets a half.
+
+    For its owner's eyes only, since people put secrets into such files.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def check(path: Path, content_class: type[Section]) -> list[str]:
+    """What is wrong with a file, with its name and line. One that is not there is wrong in nothing."""
+    try:
+        parse(path.read_text(encoding="utf-8"), content_class)
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        return [f"{path}: {error}"]
+    return []
 
 
 class ConfigFile(Generic[Content]):
@@ -58,11 +106,10 @@ class ConfigFile(Generic[Content]):
         self._seen: tuple[int, int, int] | None = None
 
     def write_default(self) -> None:
-        """The commented default, for its owner's eyes only, since people put secrets into such files."""
+        """The commented default, where there is no file yet."""
         if self.path is not None and not self.path.exists():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.touch(mode=0o600)
-            self.path.write_text(self._shipped, encoding="utf-8")
+            write(self.path, self._shipped)
 
     def current(self) -> Content:
         """The newest good content."""
@@ -93,6 +140,8 @@ class ConfigFile(Generic[Content]):
 
 def _double_key(node: yaml.Node | None) -> yaml.Node | None:
     """YAML would silently take the last one, such as the shipped `channels: {}` below one's own channels."""
+    if isinstance(node, yaml.SequenceNode):
+        return next((found for child in node.value if (found := _double_key(child)) is not None), None)
     if not isinstance(node, yaml.MappingNode):
         return None
     seen: set[str] = set()

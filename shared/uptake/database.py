@@ -46,6 +46,7 @@ def engine(settings: DatabaseSettings, name: str = "uptake", **options: Any) -> 
     return create_async_engine(
         make_url(settings.database_url.get_secret_value()),
         pool_pre_ping=True,
+        hide_parameters=True,  # an error is logged: it must not say who it was about
         pool_timeout=_CONNECT_S,
         connect_args=arguments | options,
     )

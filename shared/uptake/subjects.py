@@ -48,5 +48,9 @@ def kpi_trial(opportunity: str) -> str:
     return f"kpi.trial.v1.{token(opportunity)}"
 
 
+def kpi_team() -> str:
+    return "kpi.team.v1"
+
+
 def alert(event: str, region: str | None, severity: str, rule: str, subject: str) -> str:
     return f"alert.v1.{event}.{slug(region)}.{severity}.{rule}.{token(subject)}"

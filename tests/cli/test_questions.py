@@ -23,10 +23,13 @@ NO_ADOPTION = {**ADOPTION, "value": None, "num": None, "den": None, "target": No
 DARK = {**KPIS, "dau": None, "wau": None, "mau": None, "reason": "no_telemetry"}
 DARK |= {"usage": {**USAGE, "value": None, "status": "unknown", "reason": "no_telemetry"}}
 DARK |= {"adoption": {**NO_ADOPTION, "n": None, "next_target": None, "reason": "no_seats"}}
+REVISION = {"account": "acme", "as_of": "2026-05-10", "revision": 2, "published_at": "2026-05-11T07:00:00Z"}
+REVISION |= {"causes": ["import", "license"], "import_id": "job", "facts": [{"id": "fact-1"}], "kpis": KPIS}
+REVISION |= {"differs": [{"field": "kpis.mau", "before": None, "after": 20}]}
 ACCOUNT = {"account": "acme", "name": "Acme [red]", "owner": "ce-1", "seats": 40, "kpis": KPIS}
 TRIAL = {"opportunity": "opp-1", "account": "acme", "complexity": "standard", "engineer": None, "state": "running"}
 TRIAL |= {"started": "2026-04-01", "stopped": None, "outcome": None, "cycle_days": 26, "target_days": 21}
-TRIAL |= {"within": False, "flags": ["paused"]}
+TRIAL |= {"within": False, "flags": ["paused"], "usage": {"dau": 2, "wau": 3, "mau": 5, "reason": None}}
 ALERT = {
     "id": "a1b2",
     "undeliverable": False,
@@ -50,6 +53,12 @@ QUESTIONS = [
         f"{ACCOUNTS}/acme/history",
         {"from": ["2026-05-01"], "to": ["2026-05-10"]},
         [KPIS, DARK],
+    ),
+    (
+        ["history", "acme", "--from", "2026-05-01", "--to", "2026-05-10", "--revisions"],
+        f"{ACCOUNTS}/acme/history",
+        {"from": ["2026-05-01"], "to": ["2026-05-10"], "revisions": ["all"]},
+        [REVISION],
     ),
     (
         ["users", "acme", "--as-of", "2026-05-10", "--window", "wau", "--feature", "web"],
@@ -103,6 +112,13 @@ def test_the_unknown_is_a_dash_with_its_reason_and_never_a_zero(fake: Any) -> No
         assert "0 %" not in text
 
 
+def test_a_revision_says_what_made_it_and_what_it_changed(fake: Any) -> None:
+    days = ("--from", "2026-05-10", "--to", "2026-05-10")
+    text = shown(fake, f"{ACCOUNTS}/acme/history", [REVISION], "history", "acme", *days, "--revisions")
+    row = " ".join(text.splitlines()[-1].split())
+    assert row == "2026-05-10 2 2026-05-11T07:00:00Z import, license (job, fact-1) mau – -> 20"
+
+
 def test_a_pipe_gets_whole_lines_without_colour(fake: Any) -> None:
     name = "an-account-with-a-very-long-name-" * 5
     text = shown(fake, ACCOUNTS, [{**ACCOUNT, "account": name}], "accounts")
@@ -124,12 +140,10 @@ def test_the_list_of_users_is_one_a_line_and_the_count_stays_out_of_it(fake: Any
 
 
 def test_trials_and_alerts_show_what_matters(fake: Any) -> None:
-    assert shown(fake, "/api/v1/trials", [TRIAL], "trials").splitlines()[-1].split()[-4:] == [
-        "26",
-        "21",
-        "no",
-        "paused",
-    ]
+    row = shown(fake, "/api/v1/trials", [TRIAL], "trials").splitlines()[-1].split()
+    assert row[-7:] == ["26", "21", "no", "paused", "2", "3", "5"]
+    quiet = {**TRIAL, "usage": dict.fromkeys(("dau", "wau", "mau")) | {"reason": "no_telemetry"}}
+    assert "– no_telemetry" in shown(fake, "/api/v1/trials", [quiet], "trials")
     assert "a1b2" in shown(fake, ALERTS, [ALERT], "alerts")
     text = shown(fake, f"{ALERTS}/a1b2", ALERT, "alerts", "show", "a1b2")
     assert "Ask the champion." in text

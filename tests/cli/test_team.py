@@ -36,6 +36,13 @@ def test_json_is_the_answer_as_it_came(fake: Any) -> None:
     assert fake.gets == [(TEAM, {"quarter": ["2026Q3"]})]
 
 
+def test_without_a_quarter_the_service_says_which_is_running(fake: Any) -> None:
+    fake.answers[TEAM] = (200, ANSWER)
+    result = ask()
+    assert (result.exit_code, fake.gets) == (0, [(TEAM, {})])
+    assert "quarter 2026Q3" in " ".join(result.stdout.split())
+
+
 def test_ratios_stand_beside_their_exact_numbers(fake: Any) -> None:
     lines = shown(fake, ANSWER)
     assert "standard 3 2 66.6 % 2/3 yes 11.5 25" in lines
@@ -56,6 +63,6 @@ def test_the_unknown_is_a_dash_with_its_reason(fake: Any) -> None:
     assert "opportunities 4" in lines
 
 
-@pytest.mark.parametrize("arguments", [[], ["--quarter", "2026"], ["--quarter", "2026Q5"], ["--quarter", "2026q3"]])
+@pytest.mark.parametrize("arguments", [["--quarter", "2026"], ["--quarter", "2026Q5"], ["--quarter", "2026q3"]])
 def test_wrong_usage_is_exit_code_2(fake: Any, arguments: list[str]) -> None:
     assert (ask(*arguments).exit_code, fake.gets) == (2, [])

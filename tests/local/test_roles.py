@@ -21,12 +21,22 @@ STREAMS = {
 BUT_RAW = set(STREAMS) - {"RAW"}
 # role -> (subjects it may publish, streams it may consume, streams it may get single messages of)
 RIGHTS = {
-    "ingestion": ({"usage.v1.3", "fact.v1.a.b", "refused.v1.p.r"}, {"RAW"}, {"FACTS"}),
-    "metrics": ({"kpi.account.v1.t", "refused.v1.p.r"}, {"USAGE", "FACTS"}, {"USAGE", "FACTS", "KPI"}),
+    "ingestion": (
+        {"usage.v1.3", "fact.v1.a.b", "fact.v1.user.linked.k", "fact.v1.user.unlinked.k", "refused.v1.p.r"},
+        {"RAW"},
+        {"FACTS"},
+    ),
+    "metrics": (
+        {"kpi.account.v1.t", "refused.v1.p.r", "usage.v1.3", "fact.v1.user.linked.k", "fact.v1.user.unlinked.k"},
+        set(STREAMS) - {"KPI", "ALERT"},
+        set(STREAMS) - {"ALERT"},
+    ),
     "alerting": ({"alert.v1.a", "refused.v1.p.r"}, {"KPI"}, {"KPI"}),
     "producer": ({"raw.v1.local.usage"}, set(), set()),
     None: ({"raw.v1.local.usage", "raw.v1.crm.usage"}, BUT_RAW, BUT_RAW),
 }
+ERASES = {"USAGE", "FACTS", "RAW", "REFUSED"}  # metrics deletes what names an erased person, message by message
+SEARCHES = {"RAW", "REFUSED"}  # reads them for that alone
 MANAGE = ("CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
 every_role = pytest.mark.parametrize("role", RIGHTS, ids=lambda role: role or "anonymous")
 
@@ -85,7 +95,10 @@ async def test_a_role_publishes_its_own_subjects_only(visit, role):
 @pytest.mark.parametrize("verb", ["CREATE", "DURABLE.CREATE", "INFO", "DELETE", "MSG.NEXT"])
 async def test_a_role_consumes_the_streams_it_needs_only(visit, role, verb):
     requests = {f"$JS.API.CONSUMER.{verb}.{stream}.name": stream for stream in STREAMS}
-    assert {requests[may] for may in await (await visit(role)).may_publish(requests)} == RIGHTS[role][1]
+    streams = RIGHTS[role][1]
+    if role == "metrics" and verb == "DURABLE.CREATE":
+        streams = streams - SEARCHES
+    assert {requests[may] for may in await (await visit(role)).may_publish(requests)} == streams
 
 
 @every_role
@@ -99,7 +112,13 @@ async def test_a_role_gets_single_messages_of_the_streams_it_needs_only(visit, r
 async def test_nobody_but_the_provisioner_manages_or_copies_streams(visit, role):
     requests = [f"$JS.API.STREAM.{request}.{stream}" for request in MANAGE for stream in STREAMS]
     requests += [f"$JS.SNAPSHOT.{chunks}.RAW.x" for chunks in ("ACK", "RESTORE")]
-    assert await (await visit(role)).may_publish(requests) == set()
+    erases = {f"$JS.API.STREAM.MSG.DELETE.{stream}" for stream in ERASES} if role == "metrics" else set()
+    assert await (await visit(role)).may_publish(requests) == erases
+
+
+async def test_metrics_takes_nothing_away_from_ingestion(visit):
+    acks = {f"$JS.ACK.{stream}.x": stream for stream in STREAMS}
+    assert {acks[may] for may in await (await visit("metrics")).may_publish(acks)} == {"USAGE", "FACTS"}
 
 
 async def test_ingestion_consumes_and_acknowledges(visit):

@@ -5,10 +5,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import asyncpg
+import httpx2
 import pytest
 from nats.aio.client import Client
 from pydantic import SecretStr
@@ -21,10 +23,15 @@ from uptake.messages.usage import MAX_BATCH_EVENTS, UsageBatch
 from uptake.provision import provision
 from uptake.reader import Cursor, Entry, Reader
 from uptake.settings import BrokerSettings, DatabaseSettings
+from uptake_metrics import http
+from uptake_metrics.answers.asking import Asking
 from uptake_metrics.board import Board
+from uptake_metrics.books import Books
+from uptake_metrics.config import Config
 from uptake_metrics.counting import Counting
 from uptake_metrics.evaluation import Evaluation
 from uptake_metrics.publishing import Publisher
+from uptake_metrics.rebuilding import Rebuilding
 from uptake_metrics.register import Register
 from uptake_metrics.tables import metadata
 from uptake_metrics.tally import Tally
@@ -113,13 +120,21 @@ class Facts:
 class Metrics:
     """One metrics process over the test's database, fed by hand. Another one is a replica, or the next process."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+    def __init__(self, engine: AsyncEngine, clock: Clock, config_dir: Path | None = None) -> None:
         self.engine, self.clock = engine, clock
+        self.config = Config(config_dir)
         self.rejected: list[tuple[Entry, Exception]] = []
-        self.register = Register(engine, "UTC", self._reject)
-        self.counting = Counting(engine, self.register.zone_of, clock, self._reject)
-        self.tally = Tally(engine, self.counting)
-        self.evaluation = Evaluation(self.register, clock)
+        self.register = Register(engine, "UTC", self._reject, clock)
+        self.counting = Counting(
+            engine,
+            self.register.zone_of,
+            clock,
+            self._reject,
+            lambda: self.config.activity,
+            self.register.lists,
+        )
+        self.tally = Tally(engine, self.counting, self.register.links_of)
+        self.evaluation = Evaluation(self.register, self.config, clock)
         self.board = Board(self.counting, self.register, self.tally, self.evaluation, clock)
         self.counted_to: datetime | None = None  # where USAGE is counted to; null: to the clock
         self.publisher = Publisher(
@@ -222,9 +237,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def metrics_of(engine: AsyncEngine, clock: Clock) -> Callable[[], Metrics]:
-    """A metrics process that has loaded nothing yet."""
-    return lambda: Metrics(engine, clock)
+def metrics_of(engine: AsyncEngine, clock: Clock) -> Callable[..., Metrics]:
+    """A metrics process that has loaded nothing yet; `config_dir` is where its files of policies are."""
+    return lambda config_dir=None: Metrics(engine, clock, config_dir)
 
 
 @pytest.fixture
@@ -232,6 +247,43 @@ async def metrics(metrics_of: Callable[[], Metrics]) -> Metrics:
     metrics = metrics_of()
     await metrics.load()
     return metrics
+
+
+@pytest.fixture
+def asking(clock: Clock) -> Callable[..., AbstractAsyncContextManager[Callable[..., Any]]]:
+    """`async with asking(metrics) as ask`: GETs a path, returns status and answer: of JSON its content, else text."""
+
+    @asynccontextmanager
+    async def asking(metrics: Metrics, ready: bool = True) -> AsyncIterator[Callable[..., Any]]:
+        app = _http_app(metrics, clock, ready)
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+
+            async def ask(path: str, **query: Any) -> tuple[int, Any]:
+                answer = await client.get(path, params=query or None)
+                is_json = "json" in answer.headers["content-type"]
+                return answer.status_code, answer.json() if is_json else answer.text
+
+            yield ask
+
+    return asking
+
+
+def _http_app(metrics: Metrics, clock: Clock, ready: bool) -> Any:
+    """The one place of the tests that puts the HTTP app together."""
+    asking = Asking(
+        metrics.engine,
+        metrics.counting,
+        metrics.register,
+        metrics.tally,
+        metrics.board,
+        metrics.evaluation,
+        "UTC",
+        clock,
+    )
+    books = Books(metrics.engine, metrics.counting)
+    rebuilding = Rebuilding(metrics.engine, metrics.counting, metrics.register, lambda: metrics.register, clock)
+    return http.build(asking, books, rebuilding, ready=lambda: ready)
 
 
 @pytest.fixture(scope="session")

@@ -28,13 +28,18 @@ def updated(number: int, **fields: Any) -> Fact:
 def test_an_unknown_account_has_the_defaults() -> None:
     account = fold("acme", [])
     assert account == Account("acme")
-    assert (account.time_zone, account.telemetry, account.policy) == ("UTC", "full", "ce-2022")
+    assert (account.time_zone, account.telemetry, account.policy) == ("UTC", "full", None)
     assert (account.seats_basis, account.production_date, account.licenses) == ("purchased", None, ())
 
 
 def test_an_account_has_every_attribute_that_can_be_stated() -> None:
     envelope = {"id", "type", "occurred_at", "account"}
-    assert AccountUpdated.model_fields.keys() - envelope == set(Account.__slots__) - {"account", "licenses"}
+    assert AccountUpdated.model_fields.keys() - envelope == set(Account.__slots__) - {
+        "account",
+        "licenses",
+        "links",
+        "history",
+    }
 
 
 def test_a_field_left_out_stays_and_an_explicit_null_clears() -> None:
@@ -71,6 +76,61 @@ def test_the_first_copy_of_a_fact_stands() -> None:
 
 def test_other_facts_change_nothing() -> None:
     assert fold("acme", [fact(1, "user.deleted", user="u1")]) == Account("acme")
+
+
+DATED = {
+    "segment": ("smb", "bank", None),
+    "policy": ("ta-2022", "ta-2023", None),
+    "seats_basis": ("addressable", "none", "purchased"),
+    "addressable": (100, 200, None),
+    "telemetry": ("pings", "none", "full"),
+    "plan": ("team", "enterprise", None),
+}
+
+
+@pytest.mark.parametrize("name", DATED)
+def test_a_past_day_has_the_dated_attributes_that_held_on_it(name: str) -> None:
+    first, second, default = DATED[name]
+    facts = [updated(n, day=day, **{name: value}) for n, (day, value) in enumerate([(10, first), (20, second)])]
+    account = fold("acme", [*facts, updated(9, day=30, **{name: None})])
+    days = [START.date() + timedelta(days=day) for day in (0, 9, 10, 19, 20, 29, 30, 400)]
+    assert [getattr(account.on(day), name) for day in days] == [first] * 4 + [second] * 2 + [default] * 2
+    assert getattr(account, name) == default
+
+
+def test_one_statement_holds_for_all_days() -> None:
+    account = fold("acme", [updated(1, day=10, segment="smb"), updated(2, day=20, segment="smb")])
+    assert account.on(START.date()) is account
+
+
+def test_of_two_statements_on_one_day_the_later_holds() -> None:
+    facts = [
+        updated(1, day=0, segment="a"),
+        updated(2, day=10, segment="b"),
+        updated(3, day=10, received=1, segment="c"),
+    ]
+    assert fold("acme", facts).on(START.date() + timedelta(days=10)).segment == "c"
+
+
+def test_a_statement_holds_from_its_local_day_on() -> None:
+    """The same instant is on the next day in Kiritimati."""
+    facts = [updated(1, day=0, segment="a", time_zone="Pacific/Kiritimati"), updated(2, day=10, segment="b")]
+    late = [
+        facts[0],
+        facts[1].model_copy(
+            update={"event": facts[1].event.model_copy(update={"occurred_at": START + timedelta(days=10, hours=12)})}
+        ),
+    ]
+    account = fold("acme", late)
+    day = START.date() + timedelta(days=10)
+    assert [account.on(day).segment, account.on(day + timedelta(days=1)).segment] == ["a", "b"]
+
+
+def test_dates_people_and_names_are_corrections_for_all_days() -> None:
+    before, after = {"owner": "ana", "production_date": "2026-01-05"}, {"owner": "bob", "production_date": "2026-02-05"}
+    account = fold("acme", [updated(1, day=0, **before), updated(2, day=40, **after)])
+    assert account.on(START.date()) == account
+    assert (account.owner, account.production_date) == ("bob", date(2026, 2, 5))
 
 
 def test_licence_statements_are_kept_as_given_in_order() -> None:

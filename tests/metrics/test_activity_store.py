@@ -138,7 +138,10 @@ async def test_usage_of_an_unknown_instance_is_kept_once_as_it_came(metrics, eve
     one = event("", "ann", "2026-08-20", instance="i-1", environment="trial", actor="staff")
     await metrics.count(one)
     await metrics.count(one, event("", "ann", "2026-08-21", instance="i-1"))
-    kept = await metrics.rows("SELECT * FROM metrics.unattributed_usage ORDER BY occurred_at")
+    kept = await metrics.rows(
+        "SELECT instance, user_id, feature, environment, actor, occurred_at FROM metrics.unattributed_usage"
+        " WHERE import_id = '' AND attributed_to IS NULL ORDER BY occurred_at"
+    )
     at = datetime(2026, 8, 20, 12, tzinfo=UTC)
     assert kept == [
         ("i-1", "ann", "edit", "trial", "staff", at),

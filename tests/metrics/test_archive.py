@@ -71,6 +71,11 @@ def test_the_newest_day_is_the_last_anybody_was_active_on(rows: list[Row]) -> No
 
 
 @given(rows=user_days)
+def test_the_oldest_day_is_the_first_anybody_was_active_on(rows: list[Row]) -> None:
+    assert archive.oldest_day(fold(rows)) == min((day for _, _, day in rows), default=0)
+
+
+@given(rows=user_days)
 def test_blocks_are_the_rows_of_each_series_and_epoch(rows: list[Row]) -> None:
     masks = fold(rows)
     blocks = list(archive.blocks(masks))

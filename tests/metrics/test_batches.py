@@ -226,9 +226,9 @@ def test_what_ingestion_writes_is_decoded_without_pydantic(batches, event, monke
     """Of the optional fields too: were one of them unknown to the fast way, everything would take the slow one."""
     monkeypatch.setattr(UsageBatch, "model_validate_json", None)
     full = UsageBatch(
-        id="b", source="demo", received_at=NOON_US, import_id="i", writer="aa", acknowledged=3, accounts=["Zoë"],
-        users=["u"], features=["f"], instants=[NOON_US], environments=["trial"], actors=["human"], instances=["i"],
-        properties=[{"a": 1.5}],
+        id="b", source="demo", received_at=NOON_US, import_id="i", writer="aa", acknowledged=3, rewrite_of=2,
+        accounts=["Zoë"], users=["u"], features=["f"], instants=[NOON_US], environments=["trial"], actors=["human"],
+        instances=["i"], properties=[{"a": 1.5}],
     )  # fmt: skip
     assert set(full.model_dump()) == set(UsageBatch.model_fields)
     for data in (full.model_dump_json(exclude_none=True).encode(), batches([event("acme", "ann", NOON)])[0][1]):

@@ -1,4 +1,4 @@
-"""Batches of usage, laid end to end: which events count, and what becomes of those without an account."""
+"""Batches of usage, laid end to end, and what becomes of events without an account."""
 
 import json
 from datetime import UTC, datetime
@@ -50,28 +50,22 @@ def test_events_are_laid_end_to_end(columns_of, event):
 def test_batches_with_and_without_environments_are_laid_end_to_end():
     some = [plain(), plain(environments=["trial", "qa"]), plain(), plain(actors=["human", "staff"])]
     columns = Columns.of(decoded(data, STORED_AT) for data in some)
-    assert columns.environments == ["production"] * 2 + ["trial", "qa"] + ["production"] * 3 + [""]
-    assert columns.not_counted == {"environment": 1, "actor": 1}
+    assert columns.environments == ["production"] * 2 + ["trial", "qa"] + ["production"] * 4
+    assert columns.actors == ["human"] * 7 + ["staff"]
 
 
 @pytest.mark.parametrize(
-    ("other", "environment", "not_counted"),
+    ("other", "environments", "actors"),
     [
-        ({"environment": "production"}, "production", {}),
-        ({"actor": "human", "environment": "trial"}, "trial", {}),
-        ({"actor": "system"}, "", {"actor": 1}),
-        ({"actor": "operator"}, "", {"actor": 1}),
-        ({"actor": "staff"}, "", {"actor": 1}),
-        ({"actor": "anonymous"}, "", {"actor": 1}),
-        ({"environment": "staging"}, "staging", {"environment": 1}),
-        ({"environment": ""}, "", {"environment": 1}),
-        ({"actor": "staff", "environment": "dev"}, "", {"actor": 1}),  # one event has one reason
+        ({}, None, None),
+        ({"environment": "production"}, ["production"], None),
+        ({"actor": "system"}, None, ["system"]),
+        ({"actor": "staff", "environment": ""}, [""], ["staff"]),
     ],
 )
-def test_only_humans_in_production_or_trial_are_counted(columns_of, event, other, environment, not_counted):
+def test_a_column_of_defaults_is_none_and_any_other_as_it_was_sent(columns_of, event, other, environments, actors):
     columns = columns_of(event("acme", "ann", NOON, **other))
-    assert columns.environments == [environment]
-    assert +columns.not_counted == not_counted
+    assert (columns.environments, columns.actors) == (environments, actors)
 
 
 def test_an_event_without_an_account_is_put_aside_and_the_others_go_on():

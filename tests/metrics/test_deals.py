@@ -42,8 +42,8 @@ def reopened(on: int) -> Fact:
     return fact(on, "opportunity.reopened")
 
 
-@pytest.mark.parametrize("facts", [[], [staged(0)], [reopened(1)], [staged(0), closed(1), reopened(2)]])
-def test_an_open_opportunity_is_no_deal(facts: list[Fact]) -> None:
+@pytest.mark.parametrize("facts", [[], [staged(0)], [reopened(1)]])
+def test_what_never_ended_is_no_deal(facts: list[Fact]) -> None:
     assert fold("opp-1", facts, "UTC") is None
 
 
@@ -72,6 +72,23 @@ def test_how_it_ended(
     assert (deal.close and deal.close.day) == (None if closed_on is None else day(closed_on))
     assert (deal.close and deal.close.said.outcome) == outcome
     assert deal.concluded == day(concluded)
+
+
+def test_what_is_open_again_has_no_end_and_still_knows_what_it_was() -> None:
+    deal = fold("opp-1", [staged(0), closed(1), reopened(2)], "UTC")
+    assert deal is not None
+    assert (deal.close, deal.concluded, deal.sale) == (None, None, None)
+    then = deal.at_end_of(day(1))
+    assert then is not None
+    assert (then.concluded, then.sale is not None) == (day(1), True)
+    assert deal.at_end_of(day(0)) is None
+
+
+@pytest.mark.parametrize(("outcome", "is_sold"), [("won", True), ("lost", False)])
+def test_only_what_is_won_is_a_sale(outcome: str, is_sold: bool) -> None:
+    deal = fold("opp-1", [closed(1, outcome)], "UTC")
+    assert deal is not None
+    assert (deal.sale is not None) == is_sold
 
 
 def test_days_are_days_of_the_vendor() -> None:

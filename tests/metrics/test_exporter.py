@@ -73,7 +73,7 @@ async def test_any_id_is_a_label(metrics, event, fact):
 
 
 def test_a_line_break_cannot_end_a_label():
-    assert exporter._label('a\n"\\') == 'a\\n\\"\\\\'
+    assert exporter.escaped('a\n"\\') == 'a\\n\\"\\\\'
 
 
 async def test_each_account_is_told_of_by_the_one_replica_that_reads_its_shard(metrics, event):

@@ -1,51 +1,15 @@
 """The answers of metrics over HTTP: one number everywhere, and a clear problem for what cannot be answered."""
 
-from contextlib import asynccontextmanager
 from datetime import date, timedelta
 from urllib.parse import quote
 
-import httpx2
 import pytest
 
-from uptake_metrics import http
-from uptake_metrics.answers.asking import Asking
-from uptake_metrics.books import Books
+from uptake_metrics.answers import accounts
 from uptake_metrics.exporter import Exporter
-from uptake_metrics.rebuilding import Rebuilding
 
 TODAY = date(2026, 8, 25)
 LAST = date(2026, 8, 24)
-
-
-@pytest.fixture
-def asking(clock):
-    """`async with asking(metrics) as ask`: GETs a path and returns status and JSON."""
-
-    @asynccontextmanager
-    async def asking(metrics, ready=True):
-        asked = Asking(
-            metrics.engine,
-            metrics.counting,
-            metrics.register,
-            metrics.tally,
-            metrics.board,
-            metrics.evaluation,
-            "UTC",
-            clock,
-        )
-        books = Books(metrics.engine, metrics.counting)
-        rebuilding = Rebuilding(metrics.engine, metrics.counting, metrics.register, lambda: metrics.register, clock)
-        app = http.build(asked, books, rebuilding, ready=lambda: ready)
-        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
-
-            async def ask(path, **query):
-                response = await client.get(path, params=query or None)
-                return response.status_code, response.json()
-
-            yield ask
-
-    return asking
 
 
 @pytest.fixture
@@ -128,9 +92,9 @@ async def test_what_was_published_is_what_is_answered(ask, metrics):
 
 async def test_any_past_day_can_be_asked_for(ask):
     status, kpis = await ask("/api/v1/accounts/acme/kpis", as_of="1999-12-31")
-    assert (status, kpis["mau"], kpis["adoption"]["reason"]) == (200, 0, "no_production_date")
+    assert (status, kpis["mau"], kpis["adoption"]["reason"]) == (200, None, "no_production_date")
     _, lines = await ask("/api/v1/accounts", as_of="1999-12-31")
-    assert [line["kpis"]["mau"] for line in lines] == [0, None]
+    assert [line["kpis"]["mau"] for line in lines] == [None, None]  # nothing had been heard by then
 
 
 @pytest.mark.parametrize(
@@ -195,9 +159,9 @@ async def test_a_history_has_limits(ask):
     def span(days):
         return {"from": LAST - timedelta(days=days - 1), "to": LAST}
 
-    status, days = await ask("/api/v1/accounts/acme/history", **span(http.MAX_HISTORY_DAYS))
-    assert (status, len(days), days[-1]["as_of"]) == (200, http.MAX_HISTORY_DAYS, LAST.isoformat())
-    for refused in (span(http.MAX_HISTORY_DAYS + 1), {"from": LAST, "to": LAST - timedelta(days=1)}):
+    status, days = await ask("/api/v1/accounts/acme/history", **span(accounts.MAX_HISTORY_DAYS))
+    assert (status, len(days), days[-1]["as_of"]) == (200, accounts.MAX_HISTORY_DAYS, LAST.isoformat())
+    for refused in (span(accounts.MAX_HISTORY_DAYS + 1), {"from": LAST, "to": LAST - timedelta(days=1)}):
         status, problem = await ask("/api/v1/accounts/acme/history", **refused)
         assert (status, problem["error"]) == (400, "invalid_range")
 
@@ -252,8 +216,9 @@ async def test_trials_with_their_own_usage(asking, metrics, event, fact):
         ("new", "running", 5, True),
         ("over", "stopped", 9, True),
     ]
-    assert found[0]["usage"] == {"dau": 1, "wau": 1, "mau": 1, "reason": None}
-    assert found[1]["usage"] == {"dau": None, "wau": None, "mau": None, "reason": "no_telemetry"}
+    assert found[0]["usage"] == {"as_of": "2026-08-25", "dau": 1, "wau": 1, "mau": 1, "reason": None}
+    silent = {"as_of": "2026-08-25", "dau": None, "wau": None, "mau": None, "reason": "no_telemetry"}
+    assert found[1]["usage"] == silent
 
 
 async def test_an_import_is_running_then_applying_then_done(asking, metrics, event, fact):

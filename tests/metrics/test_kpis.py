@@ -9,14 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uptake.config import parse
 from uptake.messages.events import LicenseIssued
 from uptake.messages.kpi import AccountKpis, AdoptionKpi, UsageKpi
 from uptake_metrics.accounts import Account
+from uptake_metrics.config import Config
+from uptake_metrics.instances import Aggregate, Told
 from uptake_metrics.kpis import Counts, account_kpis, rounded
+from uptake_metrics.policies import Policies
 
 AS_OF = date(2026, 5, 10)
 CLOSED = datetime(2026, 5, 11, 2, tzinfo=UTC)
 CONTACT = AS_OF
+SHIPPED = Config(None).policies
+NOTHING_TOLD = Told()
 EVERY_DAY = Counts(dau_30=(6,) * 30, wau=15, mau=20)
 
 
@@ -44,8 +50,10 @@ def kpis(
     last_contact: date | None = CONTACT,
     now: datetime = CLOSED,
     as_of: date = AS_OF,
+    policies: Policies = SHIPPED,
+    told: Told = NOTHING_TOLD,
 ) -> AccountKpis:
-    return account_kpis(account, as_of, counts, last_contact, now, revision=2)
+    return account_kpis(account, as_of, counts, last_contact, now, revision=2, policies=policies, told=told)
 
 
 def counts_of(user_days: int, mau: int) -> Counts:
@@ -91,7 +99,12 @@ def test_the_whole_answer() -> None:
             reason=None,
             next_target=0.75,
             band_end=180,
+            policy_version=date(2022, 1, 1),
+            policy_source="default",
+            anchor=date(2026, 1, 1),
         ),
+        telemetry="full",
+        source_of_counts="events",
     )
 
 
@@ -161,9 +174,9 @@ NOBODY = counts_of(0, 0)
     [
         ("full", EVERY_DAY, CONTACT, None, None),
         ("full", NOBODY, CONTACT, "no_active_users", None),  # adoption is a real 0
-        ("full", NOBODY, None, "no_telemetry", "no_telemetry"),  # before the first contact nothing is known
+        ("full", NOBODY, None, "no_telemetry", "no_telemetry"),  # before the first contact
         ("full", None, None, "no_telemetry", "no_telemetry"),
-        ("pings", EVERY_DAY, CONTACT, "no_telemetry", None),
+        ("pings", EVERY_DAY, CONTACT, "no_daily_counts", None),
         ("none", EVERY_DAY, CONTACT, "no_telemetry", "no_telemetry"),
     ],
 )
@@ -180,7 +193,99 @@ def test_unknown_is_never_zero(
     assert (usage.status == "unknown", adoption.status == "unknown") == (bool(usage_reason), bool(adoption_reason))
     assert [usage.value is None, usage.dau_mau_point is None, usage.usage_30_30 is None] == [bool(usage_reason)] * 3
     assert (adoption.value is None, adoption.on_target is None) == (bool(adoption_reason), bool(adoption_reason))
-    assert (answer.reason, answer.dau is None) == ((None, False) if counts else ("no_telemetry", True))
+    known = counts is not None
+    assert (answer.reason, answer.dau is None) == ((None, False) if known else ("no_telemetry", True))
+
+
+def beat(**ago: float) -> datetime:
+    """So long before the end of the day."""
+    return datetime(2026, 5, 11, tzinfo=UTC) - timedelta(**ago)
+
+
+PING = Aggregate(AS_OF, mau=30, mau_at_most=30, dau=7, registered=90)
+PINGED = Told(pinged=beat(hours=1), ping=PING)
+ONE_OLD = Counts(dau_30=(*(0,) * 20, 3, *(0,) * 9), wau=0, mau=3)
+NONE_RECENT = Told(pinged=beat(days=20))
+ALIVE = Told(heartbeat=beat(minutes=1))
+
+
+@pytest.mark.parametrize(
+    ("telemetry", "counts", "last_contact", "told", "source", "mau", "reason", "usage", "adoption", "health"),
+    [
+        # nothing was ever heard
+        ("full", None, None, NOTHING_TOLD, None, None, "no_telemetry", "no_telemetry", "no_telemetry", "none"),
+        ("pings", None, None, NOTHING_TOLD, None, None, "no_telemetry", "no_telemetry", "no_telemetry", "none"),
+        ("none", None, None, NOTHING_TOLD, None, None, "no_telemetry", "no_telemetry", "no_telemetry", "none"),
+        # events only
+        ("full", EVERY_DAY, CONTACT, NOTHING_TOLD, "events", 20, None, None, None, "fresh"),
+        ("pings", EVERY_DAY, CONTACT, NOTHING_TOLD, "events", 20, None, "no_daily_counts", None, "fresh"),
+        ("none", EVERY_DAY, CONTACT, NOTHING_TOLD, "events", 20, None, "no_telemetry", "no_telemetry", "fresh"),
+        # a sign of life, and nobody was active
+        ("full", NOBODY, CONTACT, NOTHING_TOLD, "events", 0, None, "no_active_users", None, "fresh"),
+        ("pings", NOBODY, CONTACT, NOTHING_TOLD, None, None, *("no_recent_ping",) * 3, "fresh"),
+        ("none", NOBODY, CONTACT, NOTHING_TOLD, None, None, *("no_telemetry",) * 3, "fresh"),
+        # heartbeats only: events would have come
+        ("full", None, None, ALIVE, "events", 0, None, "no_active_users", None, "fresh"),
+        ("pings", None, None, ALIVE, None, None, *("no_recent_ping",) * 3, "fresh"),
+        ("none", None, None, ALIVE, None, None, *("no_telemetry",) * 3, "fresh"),
+        # pings only
+        ("full", None, None, PINGED, "pings", 30, "no_daily_counts", "no_daily_counts", None, "fresh"),
+        ("pings", None, None, PINGED, "pings", 30, "no_daily_counts", "no_daily_counts", None, "fresh"),
+        ("none", None, None, PINGED, None, None, *("no_telemetry",) * 3, "fresh"),
+        ("full", None, None, NONE_RECENT, None, None, *("no_recent_ping",) * 3, "stale"),
+        ("pings", None, None, NONE_RECENT, None, None, *("no_recent_ping",) * 3, "stale"),
+        # both: events win for the same day, and in tier `full` for their window
+        ("full", EVERY_DAY, CONTACT, PINGED, "events", 20, None, None, None, "fresh"),
+        ("pings", EVERY_DAY, CONTACT, PINGED, "events", 20, None, "no_daily_counts", None, "fresh"),
+        ("full", ONE_OLD, CONTACT, PINGED, "events", 3, None, None, None, "fresh"),
+        ("pings", ONE_OLD, CONTACT, PINGED, "pings", 30, "no_daily_counts", "no_daily_counts", None, "fresh"),
+        ("pings", ONE_OLD, CONTACT, NOTHING_TOLD, "events", 3, None, "no_daily_counts", None, "fresh"),
+        ("full", NOBODY, CONTACT, PINGED, "pings", 30, "no_daily_counts", "no_daily_counts", None, "fresh"),
+        ("none", EVERY_DAY, CONTACT, PINGED, "events", 20, None, "no_telemetry", "no_telemetry", "fresh"),
+    ],
+)
+def test_every_null_has_its_reason_whoever_tells(
+    telemetry: Any,
+    counts: Counts | None,
+    last_contact: date | None,
+    told: Told,
+    source: str | None,
+    mau: int | None,
+    reason: str | None,
+    usage: str | None,
+    adoption: str | None,
+    health: str,
+) -> None:
+    answer = kpis(acme(telemetry=telemetry), counts, last_contact=last_contact, told=told)
+    assert (answer.telemetry, answer.source_of_counts, answer.mau, answer.reason) == (telemetry, source, mau, reason)
+    assert (answer.usage.reason, answer.adoption.reason) == (usage, adoption)
+    assert (answer.usage.value is None, answer.adoption.value is None) == (bool(usage), bool(adoption))
+    assert (answer.usage.num is None, answer.usage.den is None) == (source != "events", source != "events")
+    assert answer.adoption.num == mau
+    assert answer.data_health == health
+    assert (answer.dau is None or answer.wau is None) == bool(reason)
+    expected = (AS_OF, 90) if source == "pings" else (None, None)
+    assert (answer.ping_day, answer.registered) == expected
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "value", "on_target"),
+    [
+        (20, 25, 0.5, True),  # exactly the target of 50 %, with the fewest that there can be
+        (19, 19, 0.475, False),
+        (12, 19, 0.3, False),  # with the most that there can be it is under the target too
+        (19, 20, None, None),
+    ],
+)
+def test_pings_of_several_installations_judge_only_what_they_tell(
+    least: int, most: int, value: float | None, on_target: bool | None
+) -> None:
+    told = Told(pinged=beat(hours=1), ping=Aggregate(AS_OF, least, most, None, None))
+    answer = kpis(acme(telemetry="pings"), None, last_contact=None, told=told)
+    assert (answer.mau, answer.mau_at_most) == (least, most if most > least else None)
+    assert (answer.adoption.value, answer.adoption.on_target) == (value, on_target)
+    assert answer.adoption.reason == (None if value else "several_installations")
+    assert (answer.adoption.status == "unknown") == (value is None)
 
 
 def test_without_any_telemetry_seats_and_target_are_still_shown() -> None:
@@ -319,3 +424,64 @@ def test_a_null_number_always_has_a_reason_and_a_known_one_none(
         assert (number.value is None) == (number.reason is not None) == (number.status in ("unknown", "not_started"))
     if answer.usage.value is not None:
         assert 0 <= answer.usage.value <= 1
+
+
+def by(policy: str, *, n: int | None, seats: int = 40, contract: int | None = None, **attributes: Any) -> Account:
+    """An account with a policy of its own; `contract`: days since its contract began."""
+    begun = None if contract is None else AS_OF - timedelta(days=contract)
+    return acme(n=n, seats=seats, policy=policy, contract_start=begun, **attributes)
+
+
+@pytest.mark.parametrize(
+    ("account", "value", "target", "status", "n", "reason"),
+    [
+        (by("ta-2022", n=0), 0.5, None, "ramping", 0, "no_step_yet"),
+        (by("ta-2022", n=29), 0.5, None, "ramping", 29, "no_step_yet"),
+        (by("ta-2022", n=30), 0.5, None, "not_started", 30, "no_step_yet"),
+        (by("ta-2022", n=44), 0.5, None, "not_started", 44, "no_step_yet"),
+        (by("ta-2022", n=45), 0.5, 0.8, "off_target", 45, None),
+        (by("ta-2022", n=45, seats=25), 0.8, 0.8, "on_target", 45, None),  # exactly 80 %
+        (by("ta-2023", n=59), 0.5, None, "not_started", 59, "no_step_yet"),
+        (by("ta-2023", n=60), 0.5, 0.8, "off_target", 60, None),
+        (by("digital", n=59), 0.5, None, "not_started", 59, "no_step_yet"),
+        (by("digital", n=60), 0.5, 0.5, "on_target", 60, None),
+        (by("digital", n=180), 0.5, 0.5, "on_target", 180, None),
+        (by("digital", n=181), 0.5, 0.8, "off_target", 181, None),
+        (by("future-state", n=100, contract=179), 0.5, None, "not_started", 179, "no_step_yet"),
+        (by("future-state", n=100, contract=180), 0.5, 0.75, "off_target", 180, None),
+        (by("future-state", n=100), 0.5, None, "not_started", None, "no_contract_start"),
+        (by("future-state", n=100, contract=-1), 0.5, None, "not_started", -1, "no_contract_start"),
+        (by("future-state", n=None, contract=180), None, 0.75, "unknown", 180, "no_production_date"),
+        (by("future-state", n=-1, contract=180), None, 0.75, "unknown", 180, "no_production_date"),
+        (by("ta-2022", n=None), None, None, "not_started", None, "no_production_date"),
+        (by("ta-2022", n=40, seats=0), None, None, "unknown", 40, "no_seats"),
+        (by("no-such", n=100), None, None, "unknown", None, "unknown_policy"),
+    ],
+)
+def test_every_ladder_says_what_is_due_and_why_nothing_is(
+    account: Account, value: float | None, target: float | None, status: str, n: int | None, reason: str | None
+) -> None:
+    adoption = kpis(account).adoption
+    found = (adoption.value, adoption.target, adoption.status, adoption.n, adoption.reason)
+    assert found == (value, target, status, n, reason)
+    assert (adoption.policy, adoption.policy_source) == (account.policy, "account")
+    assert (adoption.on_target is None) == (value is None or target is None)
+    assert (adoption.pace is None) == (target is None)
+
+
+def test_a_production_date_that_moves_moves_every_day_of_the_ladder() -> None:
+    early = kpis(acme(n=91)).adoption
+    later = kpis(acme(n=90)).adoption
+    assert [(one.n, one.target, one.anchor) for one in (early, later)] == [
+        (91, 0.5, AS_OF - timedelta(days=91)),
+        (90, 0.25, AS_OF - timedelta(days=90)),
+    ]
+
+
+def test_eighty_percent_and_five_are_eighty_five() -> None:
+    """In floats 0.80 + 0.05 is less than 0.85."""
+    text = "default: x\npolicies:\n  x: [{from: 2022-01-01, anchor: production, steps: [{day: 0, target: 0.85}]}]\n"
+    policies = parse(text, Policies)
+    reached = kpis(acme(seats=100), counts_of(85, 85), policies=policies).adoption
+    missed = kpis(acme(seats=100_000_000), counts_of(84_999_999, 84_999_999), policies=policies).adoption
+    assert (reached.on_target, missed.on_target, missed.value) == (True, False, 0.85)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from uptake import subjects
 from uptake.database import is_unavailable
-from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
+from uptake.messages.kpi import AccountSnapshot, TeamSnapshot, TrialSnapshot, TrialUsage
 from uptake.reader import Fenced
 from uptake.subjects import shard_of
 from uptake_metrics import snapshots, worklist
@@ -88,7 +88,7 @@ async def test_a_late_event_changes_the_30_days_it_counts_in_and_no_other(publis
 
 
 async def test_an_event_that_changes_no_number_makes_no_revision(published, event):
-    await published.count(event("acme", "ann", "2026-08-20"), event("acme", "ann", "2026-08-20", "other"))
+    await published.count(event("acme", "ann", "2026-08-20"), event("acme", "ann", "2026-08-20T18:00:00+00:00"))
     await published.publish()
     assert set((await published.revisions("account:acme")).values()) == {1}
 
@@ -313,7 +313,7 @@ async def test_recomputed_days_are_published_with_what_changed(metrics, event, f
     await metrics.publish()
     revisions = await metrics.revisions("account:acme")
     assert revisions[today - timedelta(days=4)] == 2  # empty now: its evening is the next day in Tokyo
-    assert (await newest(metrics, "account:acme", today - timedelta(days=4)))["kpis"]["dau"] == 0
+    assert (await newest(metrics, "account:acme", today - timedelta(days=4)))["kpis"]["dau"] is None
 
 
 async def test_a_published_day_that_is_open_again_is_published_anew_when_it_closes(
@@ -454,6 +454,84 @@ async def test_revisions_of_a_trial_rise_when_its_start_is_corrected(metrics, fa
     assert known[0].revision < known[1].revision
 
 
+async def test_a_running_trial_carries_its_usage_of_the_last_closed_day(metrics, event, fact, clock):
+    await metrics.count(event("acme", "tess", "2026-08-24", environment="trial"), event("acme", "ann", "2026-08-24"))
+    await metrics.learn(stage(fact, "2026-08-11T09:00:00Z"))
+    await metrics.publish()
+    (first,) = await trial_snapshots(metrics)
+    assert first.usage == TrialUsage(as_of=LAST, dau=1, wau=1, mau=1, reason=None)
+    await metrics.count(event("acme", "tom", "2026-08-25", environment="trial"))
+    clock.forward(days=1)
+    await metrics.publish()
+    first, second = await trial_snapshots(metrics)
+    assert second.usage == TrialUsage(as_of=LAST + timedelta(days=1), dau=1, wau=2, mau=2, reason=None)
+    assert (second.trial.cycle_days, second.revision) == (15, first.revision + 1)
+    await metrics.publish()
+    assert len(await trial_snapshots(metrics)) == 2  # the same day says nothing new
+    await metrics.learn(fact("trial.decided", "2026-08-26T09:00:00Z", opportunity="opp-1", outcome="win"))
+    await metrics.publish()
+    clock.forward(days=1)
+    await metrics.publish()
+    *_, stopped = await trial_snapshots(metrics)
+    assert (stopped.trial.state, stopped.usage, len(await trial_snapshots(metrics))) == ("stopped", None, 3)
+
+
+async def test_late_usage_of_a_trial_is_in_its_next_revision(metrics, event, fact):
+    await metrics.count(event("acme", "ann", "2026-08-20"))
+    await metrics.learn(stage(fact, "2026-08-11T09:00:00Z"))
+    await metrics.publish()
+    await metrics.count(event("acme", "ann", "2026-08-19"), event("acme", "tess", "2026-08-20", environment="trial"))
+    await metrics.publish()
+    await metrics.publish()
+    assert [one.usage.mau for one in await trial_snapshots(metrics)] == [0, 1]
+
+
+async def team_snapshots(metrics):
+    bodies = await metrics.rows("SELECT body FROM metrics.snapshot WHERE subject = 'team:' ORDER BY revision")
+    return [TeamSnapshot.model_validate(body) for (body,) in bodies]
+
+
+async def test_the_team_is_published_when_a_fact_moves_its_quarter(metrics, fact):
+    await metrics.learn(fact("account.updated", account="acme", owner="kim"))
+    await metrics.publish()
+    assert await team_snapshots(metrics) == []
+    await metrics.learn(stage(fact, "2026-08-10T09:00:00Z"))
+    await metrics.publish()
+    await metrics.learn(stage(fact, "2026-08-11T09:00:00Z"))  # moves no number of the team
+    await metrics.publish()
+    await metrics.learn(fact("trial.decided", "2026-08-20T09:00:00Z", opportunity="opp-1", outcome="win"))
+    await metrics.publish()
+    begun, decided = await team_snapshots(metrics)
+    assert (begun.team.quarter, begun.team.closure.den, begun.vendor_zone) == ("2026Q3", 0, "UTC")
+    assert (decided.team.closure.num, decided.team.closure.den, decided.team.standard.n) == (1, 1, 1)
+    assert begun.revision < decided.revision
+
+
+async def test_a_new_quarter_begins_without_any_fact(metrics, fact, clock):
+    await metrics.learn(
+        stage(fact, "2026-08-10T09:00:00Z"),
+        fact("trial.decided", "2026-08-20T09:00:00Z", opportunity="opp-1", outcome="win"),
+    )
+    await metrics.publish()
+    clock.now = datetime(2026, 10, 1, tzinfo=UTC)
+    await metrics.publish()
+    await metrics.publish()
+    told = await team_snapshots(metrics)
+    assert [(one.team.quarter, one.team.closure.den) for one in told] == [("2026Q3", 1), ("2026Q4", 0)]
+    assert told[0].revision < told[1].revision
+    await metrics.learn(fact("trial.decided", "2026-08-20T10:00:00Z", opportunity="opp-1", outcome="loss"))
+    await metrics.publish()
+    assert len(await team_snapshots(metrics)) == 2  # of the quarter before: asked for, not announced
+
+
+async def test_two_processes_publish_the_team_once(metrics, metrics_of, fact):
+    await metrics.learn(stage(fact, "2026-08-10T09:00:00Z"))
+    other = metrics_of()
+    await other.load()
+    await asyncio.gather(metrics.publish(), other.publish())
+    assert len(await team_snapshots(metrics)) == 1
+
+
 async def stored(client):
     js = client.jetstream()
     last = (await js.stream_info(subjects.KPI)).state.last_seq
@@ -463,7 +541,7 @@ async def stored(client):
 async def test_every_snapshot_is_sent_with_an_id_of_its_own(published, client, fact):
     await published.learn(stage(fact, "2026-08-11T09:00:00Z"))
     await published.publish()
-    assert await published.publisher.send(client.jetstream()) == PUBLISHED_DAYS + 1
+    assert await published.publisher.send(client.jetstream()) == PUBLISHED_DAYS + 2
     assert await published.publisher.send(client.jetstream()) == 0
     messages = await stored(client)
     account, trial = subjects.kpi_account("acme"), subjects.kpi_trial("opp-1")
@@ -471,8 +549,10 @@ async def test_every_snapshot_is_sent_with_an_id_of_its_own(published, client, f
     of_trial = [TrialSnapshot.model_validate_json(m.data) for m in messages if m.subject == trial]
     assert sorted(one.kpis.as_of for one in of_account) == days(FIRST, LAST)
     assert [one.trial.opportunity for one in of_trial] == ["opp-1"]
+    of_team = [TeamSnapshot.model_validate_json(m.data) for m in messages if m.subject == subjects.kpi_team()]
+    assert [one.team.quarter for one in of_team] == ["2026Q3"]
     ids = {m.headers["Nats-Msg-Id"] for m in messages}
-    assert len(ids) == PUBLISHED_DAYS + 1
+    assert len(ids) == PUBLISHED_DAYS + 2
     assert f"{account}/{LAST}/1" in ids
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from uptake_metrics import archive
+from uptake_metrics.activity import ActivityPolicy, ActivityVersion
 from uptake_metrics.batches import decode_all
 from uptake_metrics.replay import Replay, compare, drifted, since
 from uptake_metrics.series import SeriesKey
@@ -153,3 +154,13 @@ def test_counts_are_compared_with_their_masks():
 @pytest.mark.parametrize(("first", "left"), [(0, 9), (TODAY - 200, 9), (TODAY - 199, 6), (TODAY, 3), (TODAY + 1, 0)])
 def test_since_is_of_the_day_itself_and_later(first, left):
     assert int(np.bitwise_count(since(TOLD, first).mask).sum()) == left
+
+
+def test_the_log_is_counted_anew_under_the_policy_of_today(batches, event):
+    """How a past version that changed comes to count for what was counted before."""
+    strict = ActivityPolicy(versions=(ActivityVersion(excluded_features=["Edit"]),))
+    replay = Replay(0, TODAY + 1, KEYS, {"acme": "UTC"}, lambda _: "UTC", lambda: strict)
+    replay.take(decode_all([(data, NOW) for _, data in batches([event("acme", "ann", NOW)])]))
+    stored = masks(*user_day("ann", TODAY))
+    assert same(replay.masks(), masks((0, CONTACT_USER, TODAY)))
+    assert same(compare(replay, stored, None, 0).extra, masks((1, "ann", TODAY), (2, "ann", TODAY)))

@@ -162,7 +162,8 @@ async def test_what_is_counted_while_the_log_is_read_is_read_too(
     metrics, rezoning_of, reading, send, usage, fact, recount, monkeypatch
 ):
     before, meanwhile, rezoning = usage("acme", 5), usage("acme", 6), rezoning_of(metrics)
-    read = rezoning._read
+    recounting = rezoning._recounting
+    read = recounting._read
 
     async def read_slowly(number, after, until, logged):
         await read(number, after, until, logged)
@@ -174,7 +175,7 @@ async def test_what_is_counted_while_the_log_is_read_is_read_too(
     async with reading(metrics):
         await send(before)
     await metrics.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
-    monkeypatch.setattr(rezoning, "_read", read_slowly)
+    monkeypatch.setattr(recounting, "_read", read_slowly)
     assert await rezoning.run_once() == 1
     assert await differences(metrics, recount, before + meanwhile, "acme", "Asia/Tokyo") == []
 

@@ -138,6 +138,63 @@ def test_the_basis_says_what_a_seat_is(licences: list[Fact], attributes: dict[st
     assert seats(account(*licences, **{"seats_basis": "addressable", **attributes}), date(2026, 5, 10)) == expected
 
 
+def test_the_basis_is_the_one_of_the_day() -> None:
+    """An account that goes from 40 purchased seats to an unlimited contract on the 1st of April."""
+    said = {"source": "crm", "received_at": datetime(2026, 4, 1, tzinfo=UTC)}
+    event = {"id": "b", "type": "account.updated", "occurred_at": "2026-04-01T08:00:00Z", "account": "acme"}
+    moved = Fact.model_validate(said | {"event": event | {"seats_basis": "addressable", "addressable": 200}})
+    first = {"id": "a", "type": "account.updated", "occurred_at": "2026-01-01T00:00:00Z", "account": "acme"}
+    start = Fact.model_validate(said | {"event": first | {"seats_basis": "purchased"}})
+    held = fold("acme", [start, moved, licence(JAN)])
+    assert [seats(held, date(2026, 3, 31)), seats(held, date(2026, 4, 1))] == [
+        Seats(40, "purchased", None),
+        Seats(200, "addressable", None),
+    ]
+    assert change(held, date(2026, 4, 1)) == SeatChange(date(2026, 4, 1), 40, date(2026, 5, 1))
+
+
+@pytest.mark.parametrize(
+    ("licences", "day", "count"),
+    [
+        pytest.param(
+            [licence(JAN), licence("2026-04-01T00:00", 40, environment="trial")],
+            "2026-04-01",
+            None,
+            id="a licence that becomes a trial's",
+        ),
+        pytest.param(
+            [licence(JAN), licence("2026-02-01T00:00", 25, license="l2", expires_at="2026-03-01T12:00")],
+            "2026-02-28",
+            65,
+            id="two overlap",
+        ),
+        pytest.param(
+            [licence(JAN), licence("2026-02-01T00:00", 25, license="l2", expires_at="2026-03-01T12:00")],
+            "2026-03-01",
+            40,
+            id="the second ended at noon",
+        ),
+        pytest.param(
+            [licence(JAN, expires_at="2026-03-01T00:00"), licence("2026-02-10T00:00", 40, starts_at=JAN)],
+            "2026-05-10",
+            40,
+            id="a correction takes the end away",
+        ),
+        pytest.param(
+            [licence(JAN), licence("2026-02-10T00:00", 0, starts_at=JAN)], "2026-01-15", None, id="corrected to nothing"
+        ),
+        pytest.param(
+            [licence(JAN, starts_at="2026-03-01T00:00", expires_at="2026-03-01T00:00")],
+            "2026-03-01",
+            None,
+            id="a term of no length",
+        ),
+    ],
+)
+def test_licences_that_change_and_overlap(licences: list[Fact], day: str, count: int | None) -> None:
+    assert seats(account(*licences), date.fromisoformat(day)).count == count
+
+
 RISE = date(2026, 4, 1)
 
 
@@ -171,6 +228,21 @@ def test_a_rise_by_more_than_a_fifth_is_told_for_thirty_days(
             [licence(JAN, expires_at="2026-04-02T00:00"), licence("2026-04-04T00:00", 60)],
             SeatChange(date(2026, 4, 4), 40, date(2026, 5, 4)),
             id="across a gap between two terms",
+        ),
+        pytest.param(
+            [licence(JAN, expires_at="2026-02-02T09:00"), licence("2026-04-04T00:00", 60)],
+            SeatChange(date(2026, 4, 4), 40, date(2026, 5, 4)),
+            id="across a gap of two months",
+        ),
+        pytest.param(
+            [licence(JAN), revoked("2026-01-20T00:00"), licence("2026-04-04T00:00", 48)],
+            None,
+            id="across a gap, by exactly a fifth",
+        ),
+        pytest.param(
+            [licence(JAN, environment="trial"), licence("2026-04-04T00:00", 60, license="l2")],
+            None,
+            id="a trial licence before is no number",
         ),
     ],
 )

@@ -1,8 +1,11 @@
 """Which series there are, which of them an event counts in first, and that nobody's flood of names is remembered."""
 
+from datetime import date
+
 import numpy as np
 import pytest
 
+from uptake_metrics.activity import ActivityPolicy, ActivityVersion
 from uptake_metrics.batches import Batch
 from uptake_metrics.columns import Columns
 from uptake_metrics.series import CONTACT, FEATURE, NO_SERIES, TOTAL, SeriesIndex, SeriesKey
@@ -23,7 +26,9 @@ def columns(*events, environments=None):
 
 
 def narrowest(index, *events, environments=None):
-    contact, series = index.narrowest(columns(*events, environments=environments))
+    found = columns(*events, environments=environments)
+    contact = index.contacts(found)
+    series = index.narrowest(found, contact, np.zeros(len(found), np.int32))
     assert [index.keys[number] for number in contact.tolist()] == [SeriesKey(a, "contact") for a, _ in events]
     return [index.keys[number] for number in series.tolist()]
 
@@ -84,9 +89,73 @@ def test_what_is_forgotten_gets_the_same_numbers_again():
         assert [key.kind for key in found] == ["feature", "feature", "total"]
         known = dict(index.numbers)
         index.forget(first)
-        assert (len(index.keys), b"b" in index.contacts) == (first, False)
+        assert (len(index.keys), b"b" in index.contacts_utf8) == (first, False)
     assert narrowest(index, ("acme", "export"))[0].kind == "feature"
     assert known[SeriesKey("b", "contact")] == first
+
+
+def test_an_event_is_counted_under_the_version_of_its_local_day():
+    policy = ActivityPolicy(
+        versions=(
+            ActivityVersion(),
+            ActivityVersion.model_validate(
+                {"from": date(1970, 1, 11), "excluded_features": ["Edit"], "environments": ["production", "qa"]}
+            ),
+        )
+    )
+    index, days = SeriesIndex(10, lambda: policy), np.array([9, 10, 9, 10, 9, 10], np.int32)
+    events = [("acme", "edit")] * 2 + [("acme", "sign_in")] * 2 + [("acme", "view")] * 2
+    environments = ["production"] * 4 + ["qa"] * 2
+    for _ in range(2):  # met first, then remembered
+        found = columns(*events, environments=environments)
+        contact = index.contacts(found)
+        series = index.narrowest(found, contact, days)
+        assert [index.keys[number] for number in series.tolist()] == [
+            EDIT_KEY,
+            CONTACT_KEY,
+            CONTACT_KEY,
+            EDIT_KEY._replace(feature="sign_in"),
+            CONTACT_KEY,
+            SeriesKey("acme", "feature", "qa", "view"),
+        ]
+        assert index.refusals(found, contact, days, series == contact) == {
+            ("acme", 10, "feature"): 1,
+            ("acme", 9, "feature"): 1,
+            ("acme", 9, "environment"): 1,
+        }
+
+
+def test_actors_are_told_apart_event_by_event():
+    policy = ActivityPolicy(versions=(ActivityVersion(), ActivityVersion(from_=date(1970, 1, 11), actors=["staff"])))
+    index, days = SeriesIndex(10, lambda: policy), np.array([9, 10, 9, 10], np.int32)
+    found = columns(*[("acme", "edit")] * 4)
+    found.actors = ["human", "human", "staff", "staff"]
+    contact = index.contacts(found)
+    series = index.narrowest(found, contact, days)
+    assert [index.keys[number] for number in series.tolist()] == [EDIT_KEY, CONTACT_KEY, CONTACT_KEY, EDIT_KEY]
+    assert index.refusals(found, contact, days, series == contact) == {
+        ("acme", 10, "actor"): 1,
+        ("acme", 9, "actor"): 1,
+    }
+
+
+def test_a_new_policy_holds_from_the_next_batch_on():
+    policies = [ActivityPolicy()]
+    index = SeriesIndex(10, lambda: policies[-1])
+    assert narrowest(index, ("acme", "edit")) == [EDIT_KEY]
+    policies.append(ActivityPolicy(versions=(ActivityVersion(excluded_features=["edit"]),)))
+    assert narrowest(index, ("acme", "edit"), ("acme", "sign_in")) == [
+        CONTACT_KEY,
+        EDIT_KEY._replace(feature="sign_in"),
+    ]
+
+
+def test_the_features_of_an_account_are_known_by_name_of_account():
+    index = SeriesIndex(10)
+    narrowest(index, ("acme", "edit"), ("b", "view"), ("acme", "view"))
+    assert [index.keys[number].feature for number in index.features_of("acme")] == ["edit", "view"]
+    index.forget(0)
+    assert not [*index.features_of("acme"), *index.features_of("nobody")]
 
 
 def test_many_series_keep_their_parents():

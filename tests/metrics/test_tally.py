@@ -1,9 +1,12 @@
 """The counts of any day, and the people behind them: from the rings and from the archive they are the same."""
 
+import itertools
 import random
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 TODAY = date(2026, 8, 25)
 OLD = date(2021, 3, 14)
@@ -158,3 +161,133 @@ async def test_people_keep_their_names(metrics, metrics_of, event):
     again = metrics_of()
     await again.load()
     assert await again.tally.users("Ünïcode & Söhne", TODAY, "dau", "特徴") == sorted(users)
+
+
+async def linked(metrics, event, fact):
+    """Today only bob and his two other ids; in 2021 ann and bob, who are one person; eve is nobody else."""
+    await metrics.count(
+        *(
+            event("acme", user, "2026-08-25", feature)
+            for user in ("bob", "carl", "eve")
+            for feature in ("edit", "view")
+        ),
+        *(event("acme", user, OLD.isoformat()) for user in ("ann", "bob", "eve")),
+    )
+    links = (
+        fact("user.linked", account="acme", user="ann", other="bob"),
+        fact("user.linked", account="acme", user="bob", other="carl"),
+    )
+    await metrics.learn(*links)
+
+
+@pytest.mark.parametrize("day", [TODAY, OLD])
+async def test_linked_ids_count_as_one_person(metrics, metrics_of, event, fact, day):
+    await linked(metrics, event, fact)
+    again = metrics_of()
+    await again.load()
+    for process in (metrics, again):
+        assert await process.counted("acme", day, day) == [(2, 2, 2)]
+        assert (await process.tally.on({"acme": day}))["acme"].counts.mau == 2
+        for feature in (None, "edit"):
+            assert await process.tally.users("acme", day, "mau", feature) == ["ann", "eve"]
+        masks = await process.tally.masks("acme", day, day)
+        assert await process.tally.names("acme", masks.user) == ["ann", "eve"]
+        assert len(await process.tally.masks("acme", day, day, ["edit", "view"])) == 2
+
+
+async def test_memory_tells_the_counts_of_linked_ids(metrics, event, fact):
+    await linked(metrics, event, fact)
+    (day,) = await metrics.tally.days("acme", TODAY, TODAY)
+    assert metrics.tally.now("acme", TODAY) == day
+    assert (day.counts.dau_30[-1], day.counts.wau, day.counts.mau) == (2, 2, 2)
+
+
+async def test_unlinking_restores_everything(metrics, event, fact):
+    await linked(metrics, event, fact)
+    await metrics.learn(fact("user.unlinked", account="acme", user="carl", other="bob"))
+    assert await metrics.tally.users("acme", TODAY, "mau", None) == ["ann", "carl", "eve"]
+    await metrics.learn(fact("user.unlinked", account="acme", user="ann", other="bob"))
+    assert await metrics.tally.users("acme", TODAY, "mau", None) == ["bob", "carl", "eve"]
+    assert await metrics.counted("acme", OLD, OLD) == [(3, 3, 3)]
+
+
+async def test_a_link_is_of_its_account_only(metrics, event, fact):
+    await metrics.count(*(event(name, user, "2026-08-25") for name in ("acme", "other") for user in ("ann", "bob")))
+    await metrics.learn(fact("user.linked", account="acme", user="ann", other="bob"))
+    assert metrics.tally.now("acme", TODAY).counts.mau == 1
+    assert metrics.tally.now("other", TODAY).counts.mau == 2
+
+
+async def test_a_link_makes_new_revisions_of_the_days_it_changes(metrics, event, fact):
+    await metrics.count(event("acme", "ann", "2026-08-10"), event("acme", "bob", "2026-08-11"))
+    await metrics.publish()
+    await metrics.learn(fact("user.linked", account="acme", user="ann", other="bob"))
+    await metrics.publish()
+    revisions = await metrics.revisions("account:acme")
+    assert [revisions[date(2026, 8, day)] for day in (10, 11, 24)] == [1, 2, 2]
+
+
+async def test_a_link_touches_the_board(metrics, event, fact):
+    await metrics.count(event("acme", "ann", "2026-08-25"), event("acme", "bob", "2026-08-25"))
+    await metrics.board.refresh()
+    await metrics.learn(fact("user.linked", account="acme", user="ann", other="bob"))
+    await metrics.board.refresh()
+    assert metrics.board.lines["acme"].kpis.mau == 1
+
+
+EXAMPLE = itertools.count()
+PEOPLE = st.sampled_from(["ann", "bob", "carl", "dora", "eve"])
+AGES = st.one_of(st.integers(0, 40), st.integers(41, 130), st.integers(1900, 1990))
+USAGE = st.tuples(PEOPLE, AGES, st.sampled_from(["edit", "view"]))
+STATEMENT = st.tuples(st.sampled_from(["user.linked", "user.unlinked"]), PEOPLE, PEOPLE, st.integers(1, 9))
+
+
+def one_person(statements):
+    """Each id's person, with sets: nothing in common with the code."""
+    pairs = {}
+    for kind, user, other, _ in sorted(statements, key=lambda said: said[3]):
+        pairs[frozenset((user, other))] = kind == "user.linked"
+    groups = {name: {name} for name in ["ann", "bob", "carl", "dora", "eve"]}
+    for pair in [pair for pair, holds in pairs.items() if holds]:
+        union = set().union(*(groups[name] for name in pair))
+        groups |= dict.fromkeys(union, union)
+    return {name: min(group) for name, group in groups.items()}
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    usage=st.lists(USAGE, min_size=1, max_size=25),
+    statements=st.lists(STATEMENT, max_size=8, unique_by=lambda said: said[3]),
+    order=st.randoms(use_true_random=False),
+)
+async def test_any_program_of_usage_and_links_counts_as_plain_sets_do(
+    metrics, metrics_of, event, fact, recount, usage, statements, order
+):
+    account = f"acme-{next(EXAMPLE)}"
+    events = [event(account, user, day_before(TODAY, age).isoformat(), feature) for user, age, feature in usage]
+    facts = [
+        fact(kind, f"2026-07-0{at}T00:00:00Z", account=account, user=user, other=other)
+        for kind, user, other, at in statements
+    ]
+    program = [*events, *facts]
+    order.shuffle(program)
+    for step in program:
+        await (metrics.count(step) if isinstance(step, dict) else metrics.learn(step))
+    again = metrics_of()
+    await again.load()
+    persons = one_person(statements)
+    right = [one | {"user": persons[one["user"]]} for one in events]
+    for age in {0, *(max(0, age - n) for _, age, _ in usage for n in (0, 7, 29))}:
+        day = day_before(TODAY, age)
+        counts = recount(right, day)
+        for process in (metrics, again):
+            assert await process.counted(account, day, day) == [counts], day
+            told = process.tally.now(account, day)
+            assert told is None or (told.counts.dau_30[-1], told.counts.wau, told.counts.mau) == counts
+            for feature in (None, "edit"):
+                of_feature = [one for one in right if feature in (None, one["feature"])]
+                listed = await process.tally.users(account, day, "mau", feature)
+                assert (len(listed), {persons[user] for user in listed}) == (
+                    recount(of_feature, day)[2],
+                    {one["user"] for one in of_feature if day_before(day, 30) < one["at"].date() <= day},
+                )

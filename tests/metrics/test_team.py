@@ -1,6 +1,6 @@
 """The numbers of the team: every boundary of a quarter, a share, a percentile and a sum."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uptake.messages.facts import Fact
+from uptake.messages.kpi import NewAcvKpi, TeamKpis, TrialsKpi
 from uptake_metrics import deals, trials
-from uptake_metrics.team import NewAcvKpi, TeamKpis, TrialsKpi, quarter_of, team_kpis
+from uptake_metrics.team import days_of, quarter_of, team_kpis
 
 START = datetime(2026, 7, 6, 12, tzinfo=UTC)  # in 2026Q3
 Q3 = "2026Q3"
@@ -186,6 +187,80 @@ def test_the_quarter_begins_at_midnight_of_the_vendor() -> None:
     assert (kpis([story]).standard.n, kpis([story], zone="Europe/Berlin").standard.n) == (0, 1)
 
 
+LAST_HOUR = (datetime(2026, 6, 30, 23, 30, tzinfo=UTC) - START) / timedelta(days=1)  # of 2026Q2 in UTC
+
+
+@pytest.mark.parametrize(
+    ("zone", "on", "quarter"),
+    [
+        ("UTC", LAST_HOUR, "2026Q2"),
+        ("Asia/Tokyo", LAST_HOUR, "2026Q3"),  # 1 July, 08:30
+        ("America/Los_Angeles", LAST_HOUR, "2026Q2"),
+        ("America/Los_Angeles", LAST_HOUR + 7 / 24, "2026Q2"),  # 1 July 06:30 in UTC, there 30 June 23:30
+        ("America/Los_Angeles", LAST_HOUR + 8 / 24, "2026Q3"),
+    ],
+)
+def test_everything_of_the_last_hour_is_in_the_quarter_of_the_vendor(zone: str, on: float, quarter: str) -> None:
+    story = Story().stage(-20).decided(on).closed(on, kind="new", recurring_cents=100, currency="EUR")
+    for name in ("2026Q2", "2026Q3"):
+        told = kpis([story], name, zone)
+        counted = told.standard.n, told.closure.num, told.closure.den, told.new_acv.cents
+        assert counted == ((1, 1, 1, 100) if name == quarter else (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("quarter", "first", "last"),
+    [
+        ("2026Q1", "2026-01-01", "2026-03-31"),
+        ("2026Q2", "2026-04-01", "2026-06-30"),
+        ("2026Q3", "2026-07-01", "2026-09-30"),
+        ("2026Q4", "2026-10-01", "2026-12-31"),
+        ("9999Q4", "9999-10-01", "9999-12-31"),
+    ],
+)
+def test_the_days_of_a_quarter(quarter: str, first: str, last: str) -> None:
+    assert days_of(quarter) == (date.fromisoformat(first), date.fromisoformat(last))
+
+
+Q4 = "2026Q4"
+NEXT = 90  # days after START: in 2026Q4
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        pytest.param(lambda one: one.decided(NEXT, "loss"), id="another outcome"),
+        pytest.param(lambda one: one.closed(NEXT, "lost"), id="lost after all"),
+        pytest.param(lambda one: one.closed(NEXT, kind="new", recurring_cents=7, currency="USD"), id="another amount"),
+        pytest.param(lambda one: one.reopened(NEXT).stage(NEXT, 4, complexity="complex"), id="tried again"),
+        pytest.param(lambda one: one.reopened(NEXT).stage(NEXT, 2), id="back to the beginning"),
+    ],
+)
+@pytest.mark.parametrize("decided", [True, False])
+def test_what_happens_later_changes_no_past_quarter(later: Callable[[Story], Story], decided: bool) -> None:
+    def story() -> Story:
+        begun = Story().stage(0)
+        begun = begun.decided(5) if decided else begun
+        return begun.closed(9, kind="new", recurring_cents=100, currency="EUR", products=["core"])
+
+    assert kpis([later(story())]) == kpis([story()])
+
+
+def test_a_correction_dated_into_a_past_quarter_changes_it() -> None:
+    told = Story().stage(0).decided(5).closed(9, kind="new", recurring_cents=100, currency="EUR")
+    assert (kpis([told]).closure.num, kpis([told]).new_acv.cents) == (1, 100)
+    told.decided(5, "loss").closed(9, kind="new", recurring_cents=70, currency="EUR")
+    assert (kpis([told]).closure.num, kpis([told]).new_acv.cents) == (0, 70)
+
+
+def test_a_trial_that_is_tried_again_stops_in_both_quarters() -> None:
+    story = Story().stage(0).closed(10, "lost").reopened(NEXT).decided(NEXT + 5)
+    (first, second) = (kpis([story], quarter) for quarter in (Q3, Q4))
+    assert (first.standard.n, first.standard.median_days) == (1, 10)
+    assert (second.standard.n, second.standard.median_days) == (1, 15)
+    assert ((first.closure.num, first.closure.den), (second.closure.num, second.closure.den)) == ((0, 1), (1, 1))
+
+
 @pytest.mark.parametrize(
     ("story", "num", "den"),
     [
@@ -206,6 +281,11 @@ def test_the_quarter_begins_at_midnight_of_the_vendor() -> None:
         pytest.param(Story().stage(0, 3).decided(3).closed(5), 0, 0, id="decided, but never in stage 4"),
         pytest.param(Story().stage(-3, 3).stage(0, 5).closed(5), 0, 0, id="skipped stage 4"),
         pytest.param(Story().stage(0).stage(2, 3).decided(5), 1, 1, id="back in stage 3"),
+        pytest.param(Story().stage(-3, 3).stage(0, 5).decided(5), 0, 0, id="skipped stage 4, then decided"),
+        pytest.param(Story().stage(-3, 3).decided(-1).stage(0, 5), 0, 0, id="decided in stage 3, then beyond 4"),
+        pytest.param(Story().stage(0, 5).stage(2, 4).decided(5), 1, 1, id="skipped, then tried after all"),
+        pytest.param(Story().stage(-20, 3).decided(-10).stage(0), 1, 1, id="decided the quarter before it entered"),
+        pytest.param(Story().stage(0).decided(5).stage(9, 5).stage(12, 7), 1, 1, id="went on to the end"),
     ],
 )
 def test_technical_closure_counts_what_concluded(story: Story, num: int, den: int) -> None:
@@ -228,6 +308,9 @@ def test_closure_is_met_from_exactly_80_percent(wins: int, losses: int, value: f
     assert end is not None
     closure = team_kpis(Q3, [clock] * wins + [lost] * losses, {"o": end}).closure
     assert (closure.value, closure.met, closure.target) == (value, met, 0.8)
+
+
+NEW: dict[str, Any] = {"kind": "new", "recurring_cents": 100, "currency": "EUR"}
 
 
 def won(on: float = 0, cents: int | None = 100, account: str = "acme", kind: str | None = "new", **more: Any) -> Story:
@@ -272,6 +355,73 @@ def test_what_cannot_be_added_is_null_with_its_reason_and_still_counted(story: S
     acv = kpis([won(), story]).new_acv
     assert (acv.currency, acv.cents, acv.net_cents, acv.reason) == (None, None, None, reason)
     assert acv.opportunities == 2
+
+
+@pytest.mark.parametrize(
+    ("later", "cents", "net", "opportunities"),
+    [
+        pytest.param(lambda one: one, 0, 0, 0, id="nothing"),
+        pytest.param(lambda one: one.reopened(NEXT), -100, -100, 0, id="open again"),
+        pytest.param(lambda one: one.reopened(NEXT).closed(NEXT + 1, "lost"), -100, -100, 0, id="lost in the end"),
+        pytest.param(
+            lambda one: one.reopened(NEXT).closed(NEXT + 1, **NEW | {"recurring_cents": 130}), 30, 30, 0, id="more"
+        ),
+        pytest.param(
+            lambda one: one.reopened(NEXT).closed(NEXT + 1, **NEW | {"recurring_cents": 60}), -40, -40, 0, id="less"
+        ),
+        pytest.param(lambda one: one.reopened(NEXT).closed(NEXT + 1, **NEW), 0, 0, 0, id="the same"),
+        pytest.param(lambda one: one.closed(NEXT, **NEW | {"recurring_cents": 130}), 30, 30, 0, id="a correction"),
+    ],
+)
+def test_of_a_reopened_deal_a_quarter_tells_what_earlier_ones_did_not(
+    later: Callable[[Story], Story], cents: int, net: int, opportunities: int
+) -> None:
+    story = later(Story().closed(9, **NEW))
+    first, second = (kpis([story], quarter).new_acv for quarter in (Q3, Q4))
+    assert (first.cents, first.opportunities, first.customers) == (100, 1, 1)
+    assert (second.cents, second.net_cents, second.opportunities, second.customers) == (cents, net, opportunities, 0)
+
+
+def test_a_deal_won_again_after_a_quarter_of_being_open_is_won_again_by_the_same_customer() -> None:
+    story = Story().closed(-30, **NEW).reopened(0).closed(NEXT, **NEW)
+    told = [kpis([story], quarter).new_acv for quarter in ("2026Q2", Q3, Q4)]
+    assert [one.cents for one in told] == [100, -100, 100]
+    assert [one.opportunities for one in told] == [1, 0, 1]
+    assert [one.customers for one in told] == [1, 0, 0]
+
+
+def test_a_reopened_contraction_gives_back_in_the_net_only() -> None:
+    story = Story().closed(9, kind="renewal", recurring_cents=70, previous_recurring_cents=100, currency="EUR")
+    second = kpis([story.reopened(NEXT)], Q4).new_acv
+    assert (second.cents, second.net_cents) == (0, 30)
+
+
+def test_what_an_earlier_quarter_could_not_tell_leaves_no_difference_to_tell() -> None:
+    story = Story().closed(9, kind="new", currency="EUR").closed(NEXT, **NEW)
+    assert (kpis([story]).new_acv.reason, kpis([story], Q4).new_acv.reason) == ("incomplete_deals", "incomplete_deals")
+
+
+def test_a_deal_in_another_currency_than_before_is_not_added() -> None:
+    story = Story().closed(9, **NEW).closed(NEXT, **NEW | {"currency": "USD"})
+    assert (kpis([story]).new_acv.cents, kpis([story], Q4).new_acv.reason) == (100, "mixed_currencies")
+
+
+ENDS = st.lists(
+    st.tuples(st.integers(-400, 400), st.sampled_from(["won", "lost", "reopened"]), st.integers(-500, 500)), max_size=6
+)
+
+
+@given(st.lists(ENDS, max_size=3))
+def test_the_quarters_add_up_to_what_is_won_in_the_end(many: list[list[tuple[int, str, int]]]) -> None:
+    stories = [Story() for _ in many]
+    for story, ends in zip(stories, many, strict=True):
+        for on, what, cents in ends:
+            story.reopened(on) if what == "reopened" else story.closed(on, what, **NEW | {"recurring_cents": cents})
+    named = (deals.fold("o", story.facts, "UTC") for story in stories)
+    sold = [deal.sale.recurring_cents or 0 for deal in named if deal and deal.sale]
+    told = [kpis(stories, f"{year}Q{number}").new_acv for year in range(2025, 2028) for number in range(1, 5)]
+    assert sum(one.net_cents or 0 for one in told) == sum(sold)
+    assert sum(one.cents or 0 for one in told) == sum(max(cents, 0) for cents in sold)
 
 
 def test_customers_opportunities_and_products() -> None:

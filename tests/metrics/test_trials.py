@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uptake.messages.facts import Fact
-from uptake_metrics.trials import Limits, fold, limits, trial
+from uptake_metrics.trials import Limits, fold, limits, reached, trial
 
 START = date(2026, 3, 2)
 
@@ -159,6 +159,49 @@ def test_before_stage_4_there_is_no_clock(facts: list[Fact]) -> None:
             [],
             id="a corrected outcome",
         ),
+        pytest.param(
+            [stage(0, 4), stage(7, 5), stage(9, 3)],
+            12,
+            "running",
+            None,
+            None,
+            7,
+            12,
+            ["paused"],
+            id="5, then back to 3",
+        ),
+        pytest.param(
+            [stage(0, 4), stage(5, 3), stage(9, 5)], 12, "stopped", 9, None, 5, 9, [], id="from the pause beyond"
+        ),
+        pytest.param(
+            [stage(0, 4), stage(5, 3), stage(9, 2), stage(11, 4), stage(13, 1), stage(20, 4)],
+            22,
+            "running",
+            None,
+            None,
+            9,
+            22,
+            [],
+            id="two pauses",
+        ),
+        pytest.param(
+            [stage(0, 4), closed(8, "lost"), reopened(20), stage(21, 5)], 30, "stopped", 21, None, 9, 21, [], id="again"
+        ),
+        pytest.param([stage(-3, 3), decided(-1), stage(0, 4)], 9, "stopped", 0, "win", 0, 0, [], id="decided before 4"),
+        pytest.param(
+            [stage(0, 5), stage(2, 3)], 9, "running", None, None, 0, 9, ["paused"], id="skipped, then back before it"
+        ),
+        pytest.param(
+            [stage(0, 5), stage(2, 3), stage(4, 5)],
+            9,
+            "stopped",
+            4,
+            None,
+            0,
+            4,
+            ["stage_skipped"],
+            id="skipped twice",
+        ),
     ],
 )
 def test_the_clock(
@@ -237,6 +280,44 @@ def test_the_days_on_which_limits_are_reached(
     assert clock is not None
     expected = (None if number is None else day(number) for number in (approaching, breached, overlong))
     assert limits(clock) == (*expected, PAST_THREE_MONTHS)
+
+
+@pytest.mark.parametrize(
+    ("facts", "on", "names"),
+    [
+        pytest.param([stage(0, 4)], 15, [], id="none"),
+        pytest.param([stage(0, 4)], 16, ["approaching"], id="5 days before the target"),
+        pytest.param([stage(0, 4)], 21, ["approaching"], id="the last day within"),
+        pytest.param([stage(0, 4)], 22, ["approaching", "breached"], id="the first day over"),
+        pytest.param([stage(0, 4)], 30, ["approaching", "breached"], id="30 days are not over 30"),
+        pytest.param([stage(0, 4)], 31, ["approaching", "breached", "overlong"], id="31 are"),
+        pytest.param([stage(0, 4)], 92, ["approaching", "breached", "overlong"], id="three months"),
+        pytest.param([stage(0, 4)], 93, ["approaching", "breached", "overlong", "policy"], id="past three months"),
+        pytest.param(
+            [stage(0, 4, complexity="complex")], 31, ["approaching", "breached"], id="complex: never overlong"
+        ),
+        pytest.param([stage(0, 4), stage(18, 3)], 50, ["approaching"], id="paused: what it had reached"),
+        pytest.param([stage(0, 4), decided(25)], 50, [], id="stopped"),
+    ],
+)
+def test_the_limits_that_are_reached(facts: list[Fact], on: int, names: list[str]) -> None:
+    clock = fold("opp-1", facts, "UTC")
+    assert clock is not None
+    assert reached(clock, day(on)) == names
+
+
+def test_a_past_day_is_told_as_it_was() -> None:
+    facts = [stage(0, 4), stage(5, 3), stage(8, 4, complexity="complex"), decided(20), decided(25, "loss")]
+    clock = fold("opp-1", facts, "UTC")
+    assert clock is not None
+    for on in range(30):
+        then = clock.at_end_of(day(on))
+        assert then is not None
+        alone = fold("opp-1", [one for one in facts if one.occurred_at.date() <= day(on)], "UTC")
+        assert alone is not None
+        assert trial(then, day(on)) == trial(alone, day(on))
+        assert limits(then) == limits(alone)
+    assert clock.at_end_of(day(-1)) is None
 
 
 @pytest.mark.parametrize("end", [decided(25), stage(25, 5), closed(25)])

@@ -334,3 +334,23 @@ def test_the_front_never_moves_back() -> None:
     activity = ring()
     activity.advance(FRONT - 10)
     assert activity.front == FRONT
+
+
+@given(st.data())
+def test_a_dump_of_some_users_is_their_part_of_the_whole(data: st.DataObject) -> None:
+    activity = Activity(1000)
+    activity.add_series(booked=True)
+    activity.add_series(booked=False)
+    cells = st.tuples(st.integers(0, 1), st.integers(0, 9), st.integers(937, 1000))
+    rows = data.draw(st.lists(cells, max_size=40))
+    activity.add(*columns_of_cells(rows))
+    asked = data.draw(st.sets(st.integers(0, 12)))
+    dumped = activity.dump_users(1, np.array(sorted(asked), np.uint64))
+    wanted = archive.fold(UserDays(*columns_of_cells([row for row in rows if row[0] == 1 and row[1] in asked])))
+    for name in ("series", "epoch", "user", "mask"):
+        assert getattr(dumped, name).tolist() == getattr(wanted, name).tolist()
+
+
+def columns_of_cells(rows):
+    series, user, day = zip(*rows, strict=True) if rows else ((), (), ())
+    return np.array(series, np.int32), np.array(user, np.uint64), np.array(day, np.int32)

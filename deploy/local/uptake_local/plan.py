@@ -104,7 +104,7 @@ def _environment(instance: Instance, role: str) -> dict[str, str]:
         url = database.url(instance.ports["postgres"], _secret(instance, f"database-{role}"), DATABASE, role)
         file = credentials.write(instance.secrets / f"database-url-{role}", url + "\n")
         environment |= {"UPTAKE_DATABASE_URL": "", "UPTAKE_DATABASE_URL_FILE": str(file)}
-    if role == "alerting":
+    if role in ("metrics", "alerting"):
         environment["UPTAKE_CONFIG_DIR"] = str(instance.config)
     if role == "ingestion":
         environment["UPTAKE_PRODUCER_KEYS_FILE"] = str(credentials.producer_keys_file(instance))

@@ -27,7 +27,14 @@ def _publish_rights() -> dict[str, list[str]]:
     return {
         "provisioner": ["$JS.API.>", "$JS.SNAPSHOT.>"],  # it also copies whole streams, for a backup
         "ingestion": ["usage.v1.>", "fact.v1.>", "refused.v1.>", *_INFO, *_consume(RAW), *_get(FACTS)],
-        "metrics": ["kpi.>", "refused.v1.>", *_INFO, *_consume(USAGE, FACTS), *_get(USAGE, FACTS, KPI)],
+        "metrics": [
+            *("kpi.>", "refused.v1.>", *_INFO),
+            *(*_consume(USAGE, FACTS), *_get(USAGE, FACTS, KPI)),
+            # To erase a person: what names them is found, stored again without them, and deleted.
+            *("usage.v1.*", "fact.v1.user.linked.*", "fact.v1.user.unlinked.*"),
+            *(*_search(RAW, REFUSED), *_get(RAW, REFUSED)),
+            *(f"$JS.API.STREAM.MSG.DELETE.{stream}" for stream in (USAGE, FACTS, RAW, REFUSED)),
+        ],
         "alerting": ["alert.v1.>", "refused.v1.>", *_INFO, *_consume(KPI), *_get(KPI)],
         "local": ["raw.v1.>", "$JS.FC.>", *_INFO, *_consume(*_READABLE), *_get(*_READABLE)],
     }
@@ -43,6 +50,13 @@ def _consume(*streams: str) -> Iterable[str]:
         verbs = ("CREATE", "DURABLE.CREATE", "INFO", "DELETE", "MSG.NEXT")
         yield from (f"$JS.API.CONSUMER.{verb}.{stream}.>" for verb in verbs)
         yield f"$JS.ACK.{stream}.>"
+
+
+def _search(*streams: str) -> Iterable[str]:
+    """To read without acknowledging anything, by a consumer that goes with its reader."""
+    for stream in streams:
+        yield f"$JS.API.CONSUMER.CREATE.{stream}"
+        yield from (f"$JS.API.CONSUMER.{verb}.{stream}.>" for verb in ("CREATE", "INFO", "DELETE", "MSG.NEXT"))
 
 
 def _get(*streams: str) -> Iterable[str]:

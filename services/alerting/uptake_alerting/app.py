@@ -28,7 +28,7 @@ from uptake.refusing import refuse
 from uptake.start import start
 from uptake_alerting import evaluation, http, relay, ticker
 from uptake_alerting.courier import Courier
-from uptake_alerting.routes import RoutesFile
+from uptake_alerting.routes import FILE, RoutesFile, check
 from uptake_alerting.senders import new_client
 from uptake_alerting.settings import AlertingSettings
 from uptake_alerting.tables import SCHEMA
@@ -70,7 +70,7 @@ def _parse(entry: Entry) -> evaluation.Snapshot:
 def build(settings: AlertingSettings) -> FastAPI:
     """The service as one ASGI app; its lifespan connects, starts the four loops, and ends them."""
     engine = database.engine(settings, "alerting")
-    routes = RoutesFile(settings.config_dir / "routes.yml" if settings.config_dir else None)
+    routes = RoutesFile(settings.config_dir / FILE if settings.config_dir else None)
     health, told = telemetry.Health(), Telemetry()
 
     @asynccontextmanager
@@ -118,8 +118,8 @@ def build(settings: AlertingSettings) -> FastAPI:
 
 
 def main() -> int:
-    """The console script `uptake-alerting`; `migrate` brings the schema up to date."""
-    return start("alerting", AlertingSettings, build, lambda s: database.migrate(s, "uptake_alerting", SCHEMA))
+    """The console script `uptake-alerting`; `migrate` brings the schema up to date, `check DIR` reads configuration."""
+    return start("alerting", AlertingSettings, build, lambda s: database.migrate(s, "uptake_alerting", SCHEMA), check)
 
 
 if __name__ == "__main__":

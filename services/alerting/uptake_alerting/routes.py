@@ -14,6 +14,7 @@ from uptake.config import ConfigFile, Section
 from uptake.messages.fields import Label, Slug
 from uptake.subjects import token
 
+FILE = "routes.yml"
 SHIPPED = """\
 # Where alerts go. Read again whenever it changes; a file with an error leaves the last good one in force.
 #
@@ -102,6 +103,11 @@ class Routes(Section):
 def parse(text: str) -> Routes:
     """Raises `InvalidConfig` with the line."""
     return config.parse(text, Routes)
+
+
+def check(config_dir: Path) -> list[str]:
+    """What is wrong with the file in a folder, with its line."""
+    return config.check(config_dir / FILE, Routes)
 
 
 class RoutesFile(ConfigFile[Routes]):

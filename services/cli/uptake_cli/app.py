@@ -9,8 +9,15 @@ import click
 from uptake_cli.accounts import accounts
 from uptake_cli.alerts import alerts
 from uptake_cli.ask import data_option
+from uptake_cli.changes import changes
+from uptake_cli.config import config
+from uptake_cli.erase import erase
+from uptake_cli.features import calendar, correlation, features
+from uptake_cli.growth import growth, time_to_value
 from uptake_cli.imports import import_file
+from uptake_cli.instances import instances
 from uptake_cli.kpis import history, kpis
+from uptake_cli.policy import policy
 from uptake_cli.portfolio import portfolio
 from uptake_cli.problems import EXIT_CODES
 from uptake_cli.rebuild import rebuild
@@ -26,11 +33,21 @@ COMMANDS: tuple[click.Command, ...] = (
     kpis,
     users,
     history,
+    changes,
+    features,
+    calendar,
+    correlation,
+    growth,
+    time_to_value,
     portfolio,
+    policy,
+    config,
     trials,
     team,
+    instances,
     alerts,
     rebuild,
+    erase,
 )
 
 

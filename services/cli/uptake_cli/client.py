@@ -39,6 +39,11 @@ class Client:
         """POST something that a service is to do; never twice, since not everything may be done twice."""
         return await self._ask("POST", service, path, json=body)
 
+    async def submit(self, service: Service, *path: str, content: bytes, **params: str | None) -> str:
+        """POST a file that a service is only to look at."""
+        given = {name: value for name, value in params.items() if value is not None}
+        return await self._ask("POST", service, path, content=content, params=given)
+
     async def _ask(self, method: str, service: Service, path: tuple[str, ...], **content: Any) -> str:
         url = "/".join([self.instance.url(service), *(quote(part, safe="") for part in path)])
         try:

@@ -8,8 +8,8 @@ from typing import Any
 import click
 from rich.text import Text
 
-from uptake_cli import screen
-from uptake_cli.ask import DAY, ask, data_option, json_option
+from uptake_cli import explanation, screen
+from uptake_cli.ask import DAY, ask, data_option, form_of, json_option, list_option, show
 from uptake_cli.problems import EXIT_CODES
 from uptake_cli.screen import Column
 
@@ -18,33 +18,53 @@ _HISTORY = (
     *(Column(name, right=True) for name in ("DAU", "WAU", "MAU")),
     *(Column(name) for name in ("usage", "", "adoption", "target", "", "data", "revision")),
 )
+_REVISIONS = (
+    Column("day"),
+    Column("revision", right=True),
+    *(Column(name) for name in ("published", "made by", "what differs from the one before")),
+)
 
 
 @click.command(epilog=EXIT_CODES)
 @click.argument("account")
 @click.option("--as-of", type=DAY, help="The day to look at; default: the account's today, still open.")
+@click.option("--explain", is_flag=True, help="Formula, inputs, window and source of every number.")
 @data_option
 @json_option
-def kpis(account: str, as_of: datetime | None, data: Path | None, as_json: bool) -> None:
+def kpis(account: str, as_of: datetime | None, explain: bool, data: Path | None, as_json: bool) -> None:
     """The numbers of ACCOUNT on one day, with what they are made of."""
     day = as_of.date().isoformat() if as_of else None
-    answer = ask(data, lambda client: client.account(account, "kpis", as_of=day))
-    click.echo(answer) if as_json else screen.print_pairs(_pairs(json.loads(answer)))
+    answer = ask(data, lambda client: client.account(account, "explain" if explain else "kpis", as_of=day))
+    if as_json:
+        click.echo(answer)
+    elif explain:
+        click.echo("\n".join(explanation.lines(json.loads(answer))))
+    else:
+        screen.print_pairs(_pairs(json.loads(answer)))
 
 
 @click.command(epilog=EXIT_CODES)
 @click.argument("account")
 @click.option("--from", "first", type=DAY, required=True, help="First day.")
 @click.option("--to", "last", type=DAY, required=True, help="Last day, included.")
+@click.option("--revisions", is_flag=True, help="Everything that was ever published of these days, and what made it.")
 @data_option
-@json_option
-def history(account: str, first: datetime, last: datetime, data: Path | None, as_json: bool) -> None:
+@list_option
+def history(
+    account: str, first: datetime, last: datetime, revisions: bool, data: Path | None, form: str | None
+) -> None:
     """The numbers of ACCOUNT, day by day."""
     if first > last:
         raise click.UsageError("--from is after --to.")
-    days = {"from": first.date().isoformat(), "to": last.date().isoformat()}
-    answer = ask(data, lambda client: client.account(account, "history", **days))
-    click.echo(answer) if as_json else screen.print_table(_HISTORY, map(_day, json.loads(answer)))
+    query = form_of(form) | {"from": first.date().isoformat(), "to": last.date().isoformat()}
+    query["revisions"] = "all" if revisions else None
+    answer = ask(data, lambda client: client.account(account, "history", **query))
+    if form:
+        show(answer, form)
+    elif revisions:
+        screen.print_table(_REVISIONS, map(_revision, json.loads(answer)))
+    else:
+        screen.print_table(_HISTORY, map(_day, json.loads(answer)))
 
 
 def _pairs(kpis: dict[str, Any]) -> list[tuple[str, Text | str]]:
@@ -86,3 +106,17 @@ def _day(kpis: dict[str, Any]) -> list[Text | str]:
         screen.word(kpis["data_health"]),
         str(kpis["revision"]),
     ]
+
+
+def _revision(one: dict[str, Any]) -> list[Text | str]:
+    sources = [*([one["import_id"]] if one["import_id"] else []), *(fact["id"] for fact in one["facts"])]
+    made_by = ", ".join(one["causes"]) + (f" ({', '.join(sources)})" if sources else "")
+    differs = (
+        f"{each['field'].removeprefix('kpis.')} {_plain(each['before'])} -> {_plain(each['after'])}"
+        for each in one["differs"]
+    )
+    return [one["as_of"], str(one["revision"]), one["published_at"], made_by, "; ".join(differs)]
+
+
+def _plain(value: Any) -> str:
+    return screen.UNKNOWN if value is None else str(value)

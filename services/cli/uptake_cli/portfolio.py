@@ -9,27 +9,20 @@ import click
 from rich.text import Text
 
 from uptake_cli import screen
-from uptake_cli.ask import DAY, ask, data_option, json_option
+from uptake_cli.ask import DAY, ask, choice_options, data_option, form_of, list_option, show
 from uptake_cli.problems import EXIT_CODES
 
 
 @click.command(epilog=EXIT_CODES)
 @click.option("--as-of", type=DAY, help="The day to look at; default: each account's today, still open.")
-@click.option("--owner", help="Only accounts of this engineer.")
-@click.option("--region", help="Only accounts of this region.")
-@click.option("--segment", help="Only accounts of this segment.")
-@click.option(
-    "--status",
-    type=click.Choice(["on_target", "off_target", "ramping", "not_started", "unknown"]),
-    help="Only accounts whose adoption has this status.",
-)
+@choice_options
 @data_option
-@json_option
-def portfolio(as_of: datetime | None, data: Path | None, as_json: bool, **only: str | None) -> None:
+@list_option
+def portfolio(as_of: datetime | None, data: Path | None, form: str | None, **only: str | None) -> None:
     """Adoption of many accounts: the mean of their ratios, and the ratio of all their users to all their seats."""
-    day = as_of.date().isoformat() if as_of else None
-    answer = ask(data, lambda client: client.get("metrics", "api", "v1", "portfolio", as_of=day, **only))
-    click.echo(answer) if as_json else screen.print_pairs(_pairs(json.loads(answer)))
+    query = only | form_of(form) | {"as_of": as_of.date().isoformat() if as_of else None}
+    answer = ask(data, lambda client: client.get("metrics", "api", "v1", "portfolio", **query))
+    show(answer, form) if form else screen.print_pairs(_pairs(json.loads(answer)))
 
 
 def _pairs(found: dict[str, Any]) -> list[tuple[str, Text | str]]:

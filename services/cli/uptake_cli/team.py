@@ -10,7 +10,7 @@ import click
 from rich.text import Text
 
 from uptake_cli import screen
-from uptake_cli.ask import ask, data_option, json_option
+from uptake_cli.ask import ask, data_option, form_of, list_option, show
 from uptake_cli.problems import EXIT_CODES
 from uptake_cli.screen import Column
 
@@ -21,23 +21,24 @@ _TRIALS = (
 )
 
 
-def _quarter(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    if not re.fullmatch("[0-9]{4}Q[1-4]", value):
+def _quarter(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch("[0-9]{4}Q[1-4]", value):
         raise click.BadParameter(f"{value!r} is not a quarter such as 2026Q3.")
     return value
 
 
 @click.command(epilog=EXIT_CODES)
-@click.option("--quarter", required=True, callback=_quarter, help="Such as 2026Q3, in the days of the vendor's zone.")
+@click.option("--quarter", callback=_quarter, help="Such as 2026Q3, in the vendor's days. Default: the running one.")
 @data_option
-@json_option
-def team(quarter: str, data: Path | None, as_json: bool) -> None:
+@list_option
+def team(quarter: str | None, data: Path | None, form: str | None) -> None:
     """How the team did in one quarter, to date if it is not over."""
-    answer = ask(data, lambda client: client.get("metrics", "api", "v1", "team", quarter=quarter))
-    if as_json:
-        click.echo(answer)
-        return
+    query = form_of(form) | {"quarter": quarter}
+    answer = ask(data, lambda client: client.get("metrics", "api", "v1", "team", **query))
+    if form:
+        return show(answer, form)
     found = json.loads(answer)
+    screen.print_pairs([("quarter", found["quarter"])])
     screen.print_table(_TRIALS, [_trials(name, found[name]) for name in ("standard", "complex")])
     screen.print_pairs(_pairs(found["closure"], found["new_acv"]))
 

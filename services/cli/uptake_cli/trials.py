@@ -1,6 +1,7 @@
 """`uptake trials`: every trial on its clock."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import click
 from rich.text import Text
 
 from uptake_cli import screen
-from uptake_cli.ask import ask, data_option, json_option
+from uptake_cli.ask import DAY, ask, data_option, form_of, limit_option, list_option, show, sort_option
 from uptake_cli.problems import EXIT_CODES
 from uptake_cli.screen import Column
 
@@ -17,19 +18,37 @@ _COLUMNS = (
     *(Column(name) for name in ("started", "stopped")),
     *(Column(name, right=True) for name in ("days", "target")),
     *(Column(name) for name in ("within", "flags")),
+    *(Column(name, right=True) for name in ("DAU", "WAU", "MAU")),
 )
+_FLAGS = ("paused", "reclassified", "stage_skipped", "approaching", "breached", "overlong", "policy")
 
 
 @click.command(epilog=EXIT_CODES)
+@click.option("--as-of", type=DAY, help="The day to look at, in the vendor's zone; default: today.")
+@click.option("--state", type=click.Choice(["running", "stopped"]), help="Only trials in this state.")
+@click.option("--complexity", type=click.Choice(["standard", "complex"]), help="Only trials of this complexity.")
+@click.option("--engineer", help="Only trials of this engineer.")
+@click.option("--owner", help="Only trials of this engineer's accounts.")
+@click.option("--region", help="Only trials of this region's accounts.")
+@click.option("--account", help="Only trials of this account.")
+@click.option("--flag", type=click.Choice(_FLAGS), help="Only trials with this flag.")
+@sort_option(
+    "state, opportunity, account, engineer, owner, region, complexity, started, stopped, cycle_days, wall_days."
+)
+@limit_option
 @data_option
-@json_option
-def trials(data: Path | None, as_json: bool) -> None:
-    """All trials: their days in the trial stage against their target."""
-    answer = ask(data, lambda client: client.get("metrics", "api", "v1", "trials"))
-    if as_json:
-        click.echo(answer)
+@list_option
+def trials(as_of: datetime | None, data: Path | None, form: str | None, limit: int | None, **only: str | None) -> None:
+    """Trials: their days in the trial stage against their target, and who uses the product in them."""
+    query = only | form_of(form) | {"as_of": as_of.date().isoformat() if as_of else None}
+    query["limit"] = str(limit) if limit else None
+    answer = ask(data, lambda client: client.get("metrics", "api", "v1", "trials", **query))
+    if form:
+        show(answer, form)
     elif rows := json.loads(answer):
         screen.print_table(_COLUMNS, map(_row, rows))
+    elif any(only.values()):
+        click.echo("No trial is so.")
     else:
         click.echo("No trials. One begins when an opportunity reaches stage 4.")
 
@@ -48,4 +67,5 @@ def _row(trial: dict[str, Any]) -> list[Text | str]:
         screen.number(trial["target_days"]),
         Text("yes", style="green") if trial["within"] else Text("no", style="red"),
         ", ".join(trial["flags"]),
+        *(screen.number(trial["usage"][count], trial["usage"]["reason"]) for count in ("dau", "wau", "mau")),
     ]

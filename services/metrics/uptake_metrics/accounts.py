@@ -4,14 +4,26 @@ Source: the domain definition, "Late, early, duplicate": duplicates and any orde
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from uptake.messages.events import AccountUpdated, LicenseIssued, LicenseRevoked
+from uptake.messages.events import AccountUpdated, LicenseIssued, LicenseRevoked, UserLinked, UserUnlinked
 from uptake.messages.facts import Fact
+from uptake_metrics.links import Links, in_force
+from uptake_metrics.zones import local_day
 
 _ENVELOPE = {"id", "type", "occurred_at", "account"}
+_DATED = ("segment", "policy", "seats_basis", "addressable", "telemetry", "plan")
+"""What a past day is judged by as it was then. Of all else the newest statement holds for all days: a date that is
+stated again, a zone or a name is a correction."""
+
+
+class Stated(NamedTuple):
+    """The value of an attribute from a local day on; null is its default."""
+
+    since: date
+    value: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +45,26 @@ class Account:
     contract_start: date | None = None
     production_date: date | None = None
     churned_at: datetime | None = None
-    policy: str = "ce-2022"
+    policy: str | None = None
     seats_basis: Literal["purchased", "addressable", "none"] = "purchased"
     addressable: int | None = None
+    user_lists: bool = True
+    """Whether the people behind a count may be listed."""
     licenses: tuple[LicenseIssued | LicenseRevoked, ...] = ()
     """Every statement about a licence, in the order of `in_order`."""
+    links: Links = ()
+    """Pairs of ids that name one person."""
+    history: tuple[tuple[str, tuple[Stated, ...]], ...] = ()
+    """The statements of each dated attribute that did not always have its newest value."""
+
+    def on(self, day: date) -> "Account":
+        """The account as it was at the end of its local `day`.
+
+        The first statement of an attribute reaches back to the beginning, since nothing contradicts it.
+        """
+        if not self.history:
+            return self
+        return replace(self, **{name: _held(name, statements, day) for name, statements in self.history})
 
 
 def in_order(facts: Iterable[Fact]) -> list[Fact]:
@@ -58,12 +85,37 @@ def fold(account_id: str, facts: Iterable[Fact]) -> Account:
     """
     stated: dict[str, Any] = {}
     licenses: list[LicenseIssued | LicenseRevoked] = []
+    links: list[UserLinked | UserUnlinked] = []
+    updates: list[AccountUpdated] = []
     for fact in in_order(facts):
         match fact.event:
             case AccountUpdated() as event:
+                updates.append(event)
                 stated |= {name: getattr(event, name) for name in event.model_fields_set - _ENVELOPE}
             case LicenseIssued() | LicenseRevoked() as event:
                 licenses.append(event)
+            case UserLinked() | UserUnlinked() as event:
+                links.append(event)
     known: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}
     known["use_cases"] = tuple(known.get("use_cases", ()))
-    return Account(account_id, **known, licenses=tuple(licenses))
+    account = Account(account_id, **known, licenses=tuple(licenses), links=in_force(links))
+    return replace(account, history=_history(updates, account.time_zone))
+
+
+def _history(updates: list[AccountUpdated], zone: str) -> tuple[tuple[str, tuple[Stated, ...]], ...]:
+    """`updates` in order; their days are those of the zone that holds now, as all days of the account are."""
+    history = []
+    for name in _DATED:
+        saying = [event for event in updates if name in event.model_fields_set]
+        if len({getattr(event, name) for event in saying}) > 1:
+            stated = (Stated(local_day(event.occurred_at, zone), getattr(event, name)) for event in saying)
+            history.append((name, tuple(stated)))
+    return tuple(history)
+
+
+def _held(name: str, statements: tuple[Stated, ...], day: date) -> Any:
+    value = next((one.value for one in reversed(statements) if one.since <= day), statements[0].value)
+    return _DEFAULTS[name] if value is None else value
+
+
+_DEFAULTS = {name: getattr(Account(""), name) for name in _DATED}

@@ -209,6 +209,13 @@ async def save_people(connection: AsyncConnection, people: Iterable[tuple[str, i
         )
 
 
+async def forget_names(connection: AsyncConnection, accounts: Sequence[str]) -> None:
+    """What users of these accounts are called."""
+    await connection.execute(
+        text("DELETE FROM metrics.person WHERE account = ANY(CAST(:accounts AS text[]))"), {"accounts": accounts}
+    )
+
+
 def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     """A few thousand rows a statement: to make its columns must not hold up the event loop."""
     return (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
@@ -218,9 +225,11 @@ async def _save_unattributed(connection: AsyncConnection, events: Sequence[Unatt
     if events:
         await connection.execute(
             text("""
-                INSERT INTO metrics.unattributed_usage (instance, user_id, feature, environment, actor, occurred_at)
+                INSERT INTO metrics.unattributed_usage
+                    (instance, user_id, feature, environment, actor, occurred_at, import_id)
                 SELECT * FROM unnest(CAST(:instance AS text[]), CAST(:user AS text[]), CAST(:feature AS text[]),
-                                     CAST(:environment AS text[]), CAST(:actor AS text[]), CAST(:at AS timestamptz[]))
+                                     CAST(:environment AS text[]), CAST(:actor AS text[]), CAST(:at AS timestamptz[]),
+                                     CAST(:import_id AS text[]))
                 ON CONFLICT DO NOTHING"""),
             {
                 "instance": [event.instance for event in events],
@@ -229,6 +238,7 @@ async def _save_unattributed(connection: AsyncConnection, events: Sequence[Unatt
                 "environment": [event.environment for event in events],
                 "actor": [event.actor for event in events],
                 "at": [_instant(event.instant_us) for event in events],
+                "import_id": [event.import_id for event in events],
             },
         )
 

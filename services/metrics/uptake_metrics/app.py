@@ -11,6 +11,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import structlog
 from fastapi import FastAPI
@@ -24,12 +25,15 @@ from uptake.reader import Entry
 from uptake.refusing import refuse
 from uptake.settings import DatabaseSettings, Port, ServiceSettings
 from uptake.start import start
-from uptake_metrics import http, ledger, meters
+from uptake_metrics import http, installations, instance_store, ledger, meters
 from uptake_metrics.answers.asking import Asking
+from uptake_metrics.attribution import Attribution
 from uptake_metrics.board import Board
 from uptake_metrics.books import Books
 from uptake_metrics.chores import Chore, Chores, unhurried
+from uptake_metrics.config import Config, check
 from uptake_metrics.counting import Counting
+from uptake_metrics.erasure import Erasing
 from uptake_metrics.evaluation import Evaluation
 from uptake_metrics.exporter import Exporter
 from uptake_metrics.heap import Heap
@@ -37,9 +41,12 @@ from uptake_metrics.leases import RENEW_EVERY_S, Leases, Tenure
 from uptake_metrics.publishing import Publisher
 from uptake_metrics.reading import Reading
 from uptake_metrics.rebuilding import Rebuilding
+from uptake_metrics.reconfiguring import Reconfiguring
 from uptake_metrics.register import Register
 from uptake_metrics.rezoning import Rezoning
+from uptake_metrics.sales_exporter import SalesExporter
 from uptake_metrics.tally import Tally
+from uptake_metrics.use_case_gauges import UseCaseGauges
 
 _FOLLOW_EVERY_S = 0.5
 
@@ -47,10 +54,14 @@ _log = structlog.get_logger()
 
 
 class Settings(ServiceSettings, DatabaseSettings):
-    """`vendor_zone`: the zone in whose days trials, closure and ACV are told."""
+    """`vendor_zone`: the zone in whose days trials, closure and ACV are told.
+
+    `config_dir`: the folder of policies.yml, activity.yml and use_cases.yml; without one, what is shipped is in force.
+    """
 
     http_port: Port = 8402
     vendor_zone: TimeZone = "UTC"
+    config_dir: Path | None = None
 
 
 def build(settings: Settings) -> FastAPI:
@@ -63,7 +74,7 @@ def build(settings: Settings) -> FastAPI:
         ready=lambda: service.board.complete,
         lifespan=service.live,
     )
-    app.routes.extend(telemetry.routes(service.health, extra=service.exporter.text))
+    app.routes.extend(telemetry.routes(service.health, extra=service.business_numbers))
     return app
 
 
@@ -72,17 +83,21 @@ class _Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.config = Config(settings.config_dir)
         self.engine = engine = database.engine(settings, "uptake-metrics")
         self.health = telemetry.Health()
         self.rejects = _Rejects()
         self.leases = Leases(engine, _replica(settings))
         self.register = register = Register(engine, settings.vendor_zone, self.rejects.put)
-        self.counting = counting = Counting(engine, register.zone_of, utc_now, self.rejects.put)
-        self.tally = tally = Tally(engine, counting)
-        self.evaluation = evaluation = Evaluation(register, utc_now)
+        self.counting = counting = Counting(
+            engine, register.zone_of, utc_now, self.rejects.put, lambda: self.config.activity, register.lists
+        )
+        self.tally = tally = Tally(engine, counting, register.links_of)
+        self.evaluation = evaluation = Evaluation(register, self.config, utc_now)
         self.board = board = Board(counting, register, tally, evaluation, utc_now)
-        self.exporter = Exporter(board, lambda: self.leases.shards)
+        self.exporter = Exporter(board, lambda: self.leases.shards, UseCaseGauges(tally.features, self.config))
         self.asking = Asking(engine, counting, register, tally, board, evaluation, settings.vendor_zone, utc_now)
+        self.sales_exporter = SalesExporter(self.asking.sales, lambda: self.leases.leads)
         self.rebuilding = Rebuilding(
             engine, counting, register, lambda: Register(engine, settings.vendor_zone, self.rejects.put), utc_now
         )
@@ -90,8 +105,13 @@ class _Service:
         self.upkeep = Chores(lambda: True)
         self.heap = Heap()
 
+    async def business_numbers(self) -> bytes:
+        """Of accounts, trials and the team, for Prometheus."""
+        return await self.exporter.text() + await self.sales_exporter.text()
+
     @asynccontextmanager
     async def live(self, app: FastAPI) -> AsyncIterator[None]:
+        self.config.write_defaults()
         client = await broker.connect(self.settings, "metrics")
         self.rejects.js = client.jetstream()
         reading = Reading(client, self.leases, self.register, self.counting, self.rejects.put)
@@ -121,6 +141,7 @@ class _Service:
         """Follow what the other replicas count and learn."""
         await self.register.load()
         await self.counting.load()
+        await self.register.read_again(self.counting.take_rewritten())
 
     async def _give_up(self) -> None:
         """Others need not wait for our silence; if the database is away too, they do."""
@@ -139,7 +160,9 @@ class _Service:
         def patiently(do: Chore) -> Chore:
             return unhurried(do, lambda: reading.is_behind)
 
+        reconfiguring = Reconfiguring(self.engine, self.config, self.counting, self.register, lambda: reading.shards)
         rezoning = Rezoning(self.engine, js, self.counting, self.register, utc_now, lambda: reading.shards)
+        attribution = Attribution(self.engine, js, self.counting, self.register, utc_now, lambda: reading.shards)
         publisher = Publisher(
             self.engine,
             self.counting,
@@ -152,6 +175,14 @@ class _Service:
             shards=lambda: reading.shards,
             may_go_on=lambda: not reading.is_behind,
         )
+
+        erasing = Erasing(self.engine, js, self.counting, self.register, lambda: reading.shards)
+
+        async def erase() -> None:
+            await erasing.run_once()
+
+        async def attribute() -> None:
+            await attribution.run_once()
 
         async def send() -> None:
             for _ in range(4):  # in parts: after an outage, readiness is to say soon that it goes on again
@@ -170,6 +201,9 @@ class _Service:
         return [
             (0.5, patiently(refresh)),
             (0.5, rezoning.run_once),
+            (0.5, attribute),
+            (0.5, erase),
+            (0.5, reconfiguring.follow),
             (0.5, patiently(publisher.evaluate)),
             (0.5, send),
             (1, rebuild),
@@ -200,7 +234,21 @@ class _Service:
                 meters.BOOKS.labels(tally).set(getattr(totals, tally))
             meters.BALANCED.set(totals.balanced)
 
-        return [(1, gauges), (1, tidy), (10, keep_house), (30, books)]
+        async def look_at_instances() -> None:
+            if self.leases.leads:
+                async with self.engine.begin() as connection:
+                    await instance_store.prune(connection, utc_now())
+            lines = await installations.lines(self.engine, self.register)
+            meters.UNATTRIBUTED_INSTANCES.set(len(installations.unattributed(lines, utc_now())))
+            meters.WAITING_EVENTS.set(sum(line.waiting_events for line in lines))
+
+        return [
+            (1, gauges),
+            (1, unhurried(tidy, lambda: reading.is_behind)),
+            (10, keep_house),
+            (30, books),
+            (30, look_at_instances),
+        ]
 
 
 def _replica(settings: Settings) -> str:
@@ -221,8 +269,8 @@ class _Rejects:
 
 
 def main() -> int:
-    """The console script `uptake-metrics`; `migrate` brings the schema up to date."""
-    return start("metrics", Settings, build, lambda s: database.migrate(s, "uptake_metrics", "metrics"))
+    """The console script `uptake-metrics`; `migrate` brings the schema up to date, `check DIR` reads configuration."""
+    return start("metrics", Settings, build, lambda s: database.migrate(s, "uptake_metrics", "metrics"), check)
 
 
 if __name__ == "__main__":

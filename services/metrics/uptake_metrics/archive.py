@@ -7,7 +7,19 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from uptake_metrics.userdays import EPOCH_DAYS, I32, U64, WINDOWS, Counts, Masks, UserDays, day_bits, span_bits, starts
+from uptake_metrics.userdays import (
+    EPOCH_DAYS,
+    I32,
+    U64,
+    WINDOWS,
+    Counts,
+    Flags,
+    Masks,
+    UserDays,
+    day_bits,
+    span_bits,
+    starts,
+)
 
 PASS: Final = 1 << 21  # cells (user, day) a pass of `daily`, a byte each
 
@@ -76,11 +88,16 @@ def daily(masks: Masks, first: int, last: int) -> Counts:
 
 def active(masks: Masks, first: int, last: int) -> U64:
     """The users active on any of the days `first..last`, ascending: the list behind a count."""
+    return _distinct_users(masks.user[within(masks, first, last)])
+
+
+def within(masks: Masks, first: int, last: int) -> Flags:
+    """Which rows have any of the days `first..last`."""
     seen = np.zeros(len(masks), dtype=np.bool_)
     for epoch in range(first >> 6, (last >> 6) + 1):
         days = span_bits(max(first, epoch * EPOCH_DAYS), min(last, epoch * EPOCH_DAYS + 63))
         seen |= (masks.epoch == epoch) & (masks.mask & days != 0)
-    return _distinct_users(masks.user[seen])
+    return seen
 
 
 def _window_sums(cells: npt.NDArray[np.uint8]) -> I32:
@@ -147,3 +164,12 @@ def newest_day(masks: Masks) -> int:
     epoch = int(masks.epoch.max())
     bits = int(np.bitwise_or.reduce(masks.mask[masks.epoch == epoch]))
     return epoch * EPOCH_DAYS + bits.bit_length() - 1
+
+
+def oldest_day(masks: Masks) -> int:
+    """The first day that anybody was active on; 0 when there is none."""
+    if not len(masks):
+        return 0
+    epoch = int(masks.epoch.min())
+    bits = int(np.bitwise_or.reduce(masks.mask[masks.epoch == epoch]))
+    return epoch * EPOCH_DAYS + (bits & -bits).bit_length() - 1

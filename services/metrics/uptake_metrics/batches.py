@@ -22,6 +22,9 @@ FIRST_INSTANT_US: Final = 86_400_000_000
 FUTURE_SLACK: Final = timedelta(hours=14, minutes=10)
 HOUR_US: Final = 3_600_000_000
 
+#: The sequence of a batch that no message of USAGE brings: after all of them.
+ARRIVES_NOW: Final = 2**63 - 1
+
 _LATEST_RECEIVED_US: Final = 4_102_444_800_000_000  # the year 2100: hours and numbers of events are stored
 _MAX_EVENTS: Final = 2**53
 _DIGITS: Final = 16  # of an instant in microseconds, from 2001 to 2286: all others are strange
@@ -54,6 +57,8 @@ class Batch(msgspec.Struct, gc=False):
     environments: list[str] | None
     actors: list[str] | None
     instances: list[str | None] | None
+    rewrite_of: int | None = None
+    sequence: int = ARRIVES_NOW  # in USAGE, of what the batch stands for; set by whoever knows it
 
     def __len__(self) -> int:
         return len(self.instants)
@@ -89,6 +94,7 @@ class _Plain(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     import_id: str | None = None
     writer: Annotated[str, msgspec.Meta(pattern=rf"^{WRITER}\Z")] | None = None
     acknowledged: Annotated[int, msgspec.Meta(ge=0, le=_MAX_EVENTS)] | None = None
+    rewrite_of: Annotated[int, msgspec.Meta(ge=1, le=_MAX_EVENTS)] | None = None
     environments: list[str] | None = None
     actors: list[str] | None = None
     instances: list[str | None] | None = None
@@ -203,6 +209,7 @@ def _batch(plain: _Plain, instants: I64) -> Batch:
         plain.environments,
         plain.actors,
         plain.instances,
+        plain.rewrite_of,
     )
 
 
@@ -227,6 +234,7 @@ def _explained(data: bytes, stored_at: datetime) -> Batch | ValueError:
         batch.environments,
         batch.actors,
         batch.instances,
+        batch.rewrite_of,
     )
 
 
@@ -238,6 +246,8 @@ def _check(batch: UsageBatch, data: bytes, stored_at: datetime) -> None:
         raise ImpossibleBatch(f"batch {batch.id}: it was received at a time that no clock shows")
     if not 0 <= (batch.acknowledged or 0) <= _MAX_EVENTS:
         raise ImpossibleBatch(f"batch {batch.id}: no broker has so many events")
+    if (batch.rewrite_of or 0) > _MAX_EVENTS:
+        raise ImpossibleBatch(f"batch {batch.id}: it stands for a message that no broker has")
     if b"\\u0000" in data and any("\0" in text for text in _texts(batch)):
         raise ImpossibleBatch(f"batch {batch.id}: a text holds a NUL character")
     if _nameless(batch.accounts, batch.instances):

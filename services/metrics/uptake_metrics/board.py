@@ -86,7 +86,7 @@ class Board:
         return lines
 
     def _line(self, name: str, day: date, tallied: Tallied) -> Line:
-        account = self._register.account(name)
+        account = self._register.account(name).on(day)
         return Line(account, seats.seats(account, day).count, self._evaluation.kpis(name, tallied))
 
     async def on(self, day: date) -> list[Line]:

@@ -1,19 +1,23 @@
-"""Usage batches of one shard, laid end to end: which events count, and which name no account. Pure; no I/O."""
+"""Usage batches of one shard, laid end to end; which of their events name no account. Judges none; pure, no I/O."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import chain
 from typing import Final, Self
 
 import numpy as np
 
-from uptake_metrics.activity import COUNTED_ACTOR, COUNTED_ENVIRONMENTS, PRODUCTION
+from uptake_metrics.activity import HUMAN, PRODUCTION
 from uptake_metrics.batches import HOUR_US, Batch, rows, split
 from uptake_metrics.userdays import I64
 
-#: The environment of events that are a sign of life only, whatever they name.
-NOT_COUNTED: Final = ""
+#: The hour of events that a rewritten message brings: those of the message that it stands for were booked.
+IN_NO_BOOK: Final = -1
+
+
+def _hour(batch: Batch) -> int:
+    return IN_NO_BOOK if batch.rewrite_of else batch.received_at // HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +30,21 @@ class Unattributed:
     environment: str
     actor: str
     instant_us: int
+    import_id: str = ""
 
 
 @dataclass(slots=True)
 class Columns:
-    """Events of one shard. `environments` is null while all are of production; `NOT_COUNTED` is a sign of life only.
+    """Events of one shard. `environments` is null while all are of production, `actors` while all are human.
 
     Texts are UTF-8, and read batch by batch: a column of them from end to end would not fit into the cache.
     """
 
     batches: list[Batch] = field(default_factory=list)  # of events that name an account
     environments: list[str] | None = None
+    actors: list[str] | None = None
     unattributed: list[Unattributed] = field(default_factory=list)
     unattributed_hours: Counter[int] = field(default_factory=Counter)
-    not_counted: Counter[str] = field(default_factory=Counter)
     _size: int = 0
 
     @classmethod
@@ -71,43 +76,39 @@ class Columns:
 
     @property
     def hours(self) -> list[tuple[int, int]]:
-        """The hours in which the events were received, and how many of them in a row."""
-        return [(batch.received_at // HOUR_US, len(batch)) for batch in self.batches]
+        """The hours in which the events were received, and how many of them in a row; `IN_NO_BOOK` for a rewrite."""
+        return [(_hour(batch), len(batch)) for batch in self.batches]
 
     def append(self, batch: Batch) -> None:
         if batch.instances is not None and not all(split(batch.accounts_utf8)):
             batch = self._put_aside(batch)
-        if batch.environments is not None or batch.actors is not None or self.environments is not None:
-            self._append_environments(batch)
+        self.environments = self._extended(self.environments, batch.environments, PRODUCTION, len(batch))
+        self.actors = self._extended(self.actors, batch.actors, HUMAN, len(batch))
         self.batches.append(batch)
         self._size += len(batch)
 
-    def _append_environments(self, batch: Batch) -> None:
-        n, environments = len(batch), batch.environments
-        if batch.actors is not None:
-            named = zip(environments or repeat(PRODUCTION), batch.actors)  # noqa: B905  # `repeat` never ends
-            environments = [environment if actor == COUNTED_ACTOR else NOT_COUNTED for environment, actor in named]
-            self.not_counted["actor"] += n - batch.actors.count(COUNTED_ACTOR)
-            n = batch.actors.count(COUNTED_ACTOR)
-        if environments is not None:
-            self.not_counted["environment"] += n - sum(map(environments.count, COUNTED_ENVIRONMENTS))
-        if self.environments is None:
-            self.environments = [PRODUCTION] * len(self)
-        self.environments += environments or [PRODUCTION] * len(batch)
+    def _extended(self, column: list[str] | None, more: list[str] | None, default: str, n: int) -> list[str] | None:
+        """Still null when all of it is the default."""
+        if column is None and more is None:
+            return None
+        column = [default] * len(self) if column is None else column
+        column += [default] * n if more is None else more
+        return column
 
     def _put_aside(self, batch: Batch) -> Batch:
         """Keep the events without an account, and return the batch of the others."""
         nameless = [not account for account in split(batch.accounts_utf8)]
         aside = rows(batch, nameless)
         n = len(aside)
-        self.unattributed_hours[batch.received_at // HOUR_US] += n
+        self.unattributed_hours[_hour(batch)] += n
         self.unattributed += map(
             Unattributed,
             [str(instance) for instance in aside.instances or ()],
             aside.users,
             aside.features,
             aside.environments or [PRODUCTION] * n,
-            aside.actors or [COUNTED_ACTOR] * n,
+            aside.actors or [HUMAN] * n,
             aside.instants.tolist(),
+            [batch.import_id or ""] * n,
         )
         return rows(batch, [not n for n in nameless])

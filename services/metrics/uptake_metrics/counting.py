@@ -13,12 +13,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake import subjects
 from uptake.reader import Cursor, Entry, Fenced
-from uptake_metrics import activity_store, archive, ledger, mask_store, meters, worklist
+from uptake_metrics import (
+    activity_store,
+    archive,
+    erasure_store,
+    ledger,
+    mask_store,
+    meters,
+    not_counted,
+    usage_log,
+    worklist,
+)
+from uptake_metrics.activity import ActivityPolicy, shipped
 from uptake_metrics.activity_store import Position, Standing
-from uptake_metrics.batches import Batch, decode_all
+from uptake_metrics.batches import Batch
 from uptake_metrics.columns import Columns
 from uptake_metrics.ledger import Taken
 from uptake_metrics.shard import Change, Shard
+from uptake_metrics.user_lists import UserLists
 from uptake_metrics.userdays import EPOCH_DAYS
 from uptake_metrics.zones import last_closed_day, to_day, to_number, warm_up
 
@@ -34,6 +46,7 @@ _SHARD = {subjects.usage(number): number for number in ALL_SHARDS}
 Reject = Callable[[Entry, Exception], Awaitable[None]]
 Prepared = list[tuple[Entry, Batch | ValueError]]
 Batches = dict[int, list[Batch]]  # by shard
+Named = dict[int, list[int]]  # by shard: sequences of messages that name an erased person
 
 
 def newest_day(now: datetime) -> int:
@@ -45,8 +58,17 @@ class Counting:
     """All shards of this process. `zone_of` says an account's zone by its facts."""
 
     def __init__(
-        self, engine: AsyncEngine, zone_of: Callable[[str], str], clock: Callable[[], datetime], reject: Reject
+        self,
+        engine: AsyncEngine,
+        zone_of: Callable[[str], str],
+        clock: Callable[[], datetime],
+        reject: Reject,
+        policy: Callable[[], ActivityPolicy] = shipped,
+        lists: UserLists | None = None,
     ) -> None:
+        """`policy`: which events count. `lists`: of which accounts people are named; null: of all."""
+        self.policy = policy
+        self.lists = UserLists() if lists is None else lists
         self._engine = engine
         self._zone_of = zone_of
         self._clock = clock
@@ -55,6 +77,7 @@ class Counting:
         self.positions: dict[int, Position] = {}
         self.shards: dict[int, Shard] = {}
         self.touched: set[str] = set()  # accounts whose current numbers may have changed; taken by the board
+        self._rewritten: set[str] = set()  # accounts whose facts may have been rewritten since they were folded
         self._spoilt: set[int] = set()  # shards that failed while they were counting
         self._stepped_over: dict[int, Entry] = {}  # by sequence: refused, and not in the books yet
 
@@ -111,6 +134,11 @@ class Counting:
         self.positions[number] = position
         self.touched.update(self.shards[number].zones)
 
+    def take_rewritten(self) -> set[str]:
+        """Accounts of which somebody was erased, and whose shard was read anew since the last call."""
+        taken, self._rewritten = self._rewritten, set()
+        return taken
+
     def zone_is_settled(self, account: str, zone: str) -> bool:
         """Whether the account's stored days are in `zone`; so they are when there are none."""
         return self.shard_of(account).zones.get(account, zone) == zone
@@ -119,7 +147,11 @@ class Counting:
         keys, zones = await activity_store.registered(connection, number)
         front = newest_day(self._clock())
         stored = await mask_store.masks(connection, number, front - EPOCH_DAYS, MAX_DAY)
-        shard = Shard(number, max(front, archive.newest_day(stored)))  # our clock may be behind the one that counted
+        front = max(front, archive.newest_day(stored))  # our clock may be behind the one that counted
+        shard = Shard(number, front, self.policy)
+        shard.lists = self.lists
+        shard.erased = await erasure_store.suppression(connection, number)
+        self._rewritten |= shard.erased.accounts
         shard.restore(keys, zones, stored)
         warm_up({DEFAULT_ZONE, *zones.values()})  # while nobody waits for the event loop
         return shard
@@ -136,8 +168,7 @@ class Counting:
     @staticmethod
     def prepare(entries: Sequence[Entry]) -> Prepared:
         """Most of the work, and none of it needs a shard: it is done while the checkpoint before is committed."""
-        decoded = decode_all([(entry.data, entry.stored_at) for entry in entries])
-        return list(zip(entries, decoded, strict=True))
+        return list(zip(entries, usage_log.decode(entries), strict=True))
 
     async def apply(
         self, prepared: Prepared, expected: Cursor, new: Cursor, shards: Collection[int] = ALL_SHARDS
@@ -147,7 +178,7 @@ class Counting:
             at = self._oldest(shards)
             if at.stream_uuid != expected.stream_uuid or at.sequence < expected.sequence:
                 raise Fenced("the positions have gone back under the reader")  # it has to read again from there
-            batches, taken = await self._sorted(prepared)
+            batches, taken, named_erased = await self._sorted(prepared)
             changes: list[Change] = []
             try:
                 with meters.COMMIT_SECONDS.time():
@@ -162,6 +193,8 @@ class Counting:
                         await activity_store.save(connection, changes, positions)
                         checkpoints = {number: position.checkpoint for number, position in positions.items()}
                         await ledger.save(connection, changes, checkpoints, taken)
+                        await not_counted.save(connection, changes)
+                        await erasure_store.note_usage(connection, named_erased)
                         await self._mark(connection, changes, batches)
             except BaseException:
                 for change in reversed(changes):
@@ -169,8 +202,36 @@ class Counting:
                 raise
             self._settle(changes, positions, taken)
 
-    async def _sorted(self, prepared: Prepared) -> tuple[Batches, Taken]:
+    async def take_in(
+        self, number: int, batches: Sequence[Batch], alongside: Callable[[AsyncConnection], Awaitable[None]]
+    ) -> None:
+        """A checkpoint of one shard that moves no position: usage that USAGE brought before, under no account.
+
+        `alongside` is awaited within its transaction. The books have these events already.
+        """
+        async with self.lock:
+            self._spoilt.add(number)
+            shard = self.shards[number]
+            change = shard.absorb(Columns.of(map(shard.erased.applied, batches)), self._zone_of)
+            self._spoilt.discard(number)
+            try:
+                async with self._engine.begin() as connection:
+                    positions = await activity_store.advance(connection, {number: self.positions[number]})
+                    await activity_store.save(connection, [change], positions)
+                    await not_counted.save(connection, [change])
+                    await alongside(connection)
+                    await self._mark(connection, [change], {number: batches})
+            except BaseException:
+                self.shards[number].undo(change)
+                raise
+            self.positions = {**self.positions, **positions}
+            self.shards[number].settle(change)
+            self.touched.update(change.first_day)
+            meters.USER_DAYS.inc(len(change.fresh))
+
+    async def _sorted(self, prepared: Prepared) -> tuple[Batches, Taken, Named]:
         """The batches to count, by shard; what nobody can count is put away."""
+        named_erased: Named = defaultdict(list)
         batches: Batches = defaultdict(list)
         taken = Taken()
         for entry, batch in prepared:
@@ -181,13 +242,17 @@ class Counting:
                 taken.refuse(number, entry.data, entry.stored_at)
                 await self._reject(entry, batch if isinstance(batch, Exception) else KeyError(entry.subject))
             else:
-                batches[number].append(batch)
-                taken.add(number, batch)
+                kept = self.shards[number].erased.applied(batch)
+                if kept is not batch:
+                    named_erased[number].append(entry.sequence)
+                batches[number].append(kept)
+                if not kept.rewrite_of:  # else what it brings is in the books
+                    taken.add(number, kept)
         for entry in self._stepped_over.values():
             number = _SHARD.get(entry.subject)
             if number is None or entry.sequence > self.positions[number].cursor.sequence:
                 taken.refuse(number, entry.data, entry.stored_at)
-        return batches, taken
+        return batches, taken, named_erased
 
     async def _mark(
         self, connection: AsyncConnection, changes: Sequence[Change], batches: Mapping[int, Sequence[Batch]]
@@ -218,7 +283,7 @@ class Counting:
             self.shards[change.shard].settle(change)
             self.touched.update(change.first_day)
             meters.USER_DAYS.inc(len(change.fresh))
-            for reason, events in change.not_counted.items():
+            for (_, _, reason), events in change.not_counted.items():
                 meters.NOT_COUNTED.labels(reason).inc(events)
             meters.EVENTS.inc(change.events)
         meters.REFUSED_EVENTS.inc(taken.refused.total())

@@ -7,19 +7,26 @@ from collections.abc import Callable
 from datetime import datetime
 
 from uptake.messages.kpi import AccountKpis
+from uptake_metrics.config import Config
 from uptake_metrics.kpis import account_kpis
+from uptake_metrics.policies import Policies
 from uptake_metrics.register import Register
 from uptake_metrics.tally import Tallied
 
 
 class Evaluation:
-    """Reads `register`; keeps nothing."""
+    """Reads `register` and `config`; keeps nothing."""
 
-    def __init__(self, register: Register, clock: Callable[[], datetime]) -> None:
+    def __init__(self, register: Register, config: Config, clock: Callable[[], datetime]) -> None:
         self._register = register
+        self.config = config
         self._clock = clock
 
-    def kpis(self, name: str, tallied: Tallied, revision: int = 0) -> AccountKpis:
-        """All numbers of the day that was tallied."""
+    def kpis(self, name: str, tallied: Tallied, revision: int = 0, policies: Policies | None = None) -> AccountKpis:
+        """All numbers of the day that was tallied, under the policies in force or, to see the difference, others."""
         account = self._register.account(name)
-        return account_kpis(account, tallied.day, tallied.counts, tallied.last_contact, self._clock(), revision)
+        policies = policies or self.config.policies
+        told = self._register.told(name, tallied.day)
+        return account_kpis(
+            account, tallied.day, tallied.counts, tallied.last_contact, self._clock(), revision, policies, told
+        )

@@ -8,8 +8,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from operator import itemgetter
 
+from uptake.messages.kpi import UseCaseKpi
 from uptake.subjects import shard_of
 from uptake_metrics.board import Board, Line
+from uptake_metrics.use_case_gauges import UseCaseGauges
 
 Value = int | float | None
 Samples = tuple[str, ...]  # one of each family
@@ -26,8 +28,22 @@ GAUGES: dict[str, tuple[str, Callable[[Line], Value]]] = {
     ),
     "uptake_account_usage_ratio": ("Mean DAU of 28 days / MAU.", lambda line: line.kpis.usage.value),
 }
+USE_CASES: dict[str, tuple[str, Callable[[UseCaseKpi], Value]]] = {
+    "uptake_account_use_case_mau": (
+        "Distinct users of a use case in 30 local days, today included.",
+        lambda one: one.mau,
+    ),
+    "uptake_account_use_case_saturation_ratio": (
+        "MAU of a use case / MAU.",
+        lambda one: one.saturation.value,
+    ),
+}
 INFO = ("uptake_account_info", "Always 1; who and where the account is.")
-_FAMILIES = [*((name, description) for name, (description, _) in GAUGES.items()), INFO]
+_FAMILIES = [
+    *((name, description) for name, (description, _) in GAUGES.items()),
+    *((name, description) for name, (description, _) in USE_CASES.items()),
+    INFO,
+]
 _AT_A_TIME = 100  # accounts between two turns of the event loop: about 2 ms
 _INFO_LABELS = ("name", "region", "segment", "owner", "time_zone", "plan")
 
@@ -35,8 +51,11 @@ _INFO_LABELS = ("name", "region", "segment", "owner", "time_zone", "plan")
 class Exporter:
     """Writes the text when it is asked for and the board has changed; of each account only when its line has."""
 
-    def __init__(self, board: Board, shards: Callable[[], frozenset[int]]) -> None:
+    def __init__(
+        self, board: Board, shards: Callable[[], frozenset[int]], use_cases: UseCaseGauges | None = None
+    ) -> None:
         """`shards`: those whose accounts this process tells of, so that of several replicas one tells of each."""
+        self._use_cases = use_cases
         self._board = board
         self._shards = shards
         self._lock = asyncio.Lock()  # two scrapes at once write it once
@@ -55,14 +74,19 @@ class Exporter:
             return self._text
 
     async def _of_accounts(self, shards: frozenset[int]) -> AsyncIterator[Samples]:
-        for number, (name, line) in enumerate(sorted(self._board.lines.items(), key=itemgetter(0))):
+        lines = sorted(self._board.lines.items(), key=itemgetter(0))
+        changed = [line for name, line in lines if shard_of(name) in shards and not self._is_written(name, line)]
+        use_cases = await self._use_cases.of(changed) if self._use_cases else {}
+        for number, (name, line) in enumerate(lines):
             if number % _AT_A_TIME == 0:
                 await asyncio.sleep(0)
             if shard_of(name) in shards:
-                known = self._samples.get(name)
-                if known is None or known[0] is not line:
-                    known = self._samples[name] = line, _samples(line)
-                yield known[1]
+                if not self._is_written(name, line):
+                    self._samples[name] = line, _samples(line, use_cases.get(name, ()))
+                yield self._samples[name][1]
+
+    def _is_written(self, name: str, line: Line) -> bool:
+        return name in self._samples and self._samples[name][0] is line
 
 
 async def _families(samples: Sequence[Samples]) -> AsyncIterator[bytes]:
@@ -72,18 +96,29 @@ async def _families(samples: Sequence[Samples]) -> AsyncIterator[bytes]:
         yield "\n".join([f"# HELP {name} {description}", f"# TYPE {name} gauge", *known, ""]).encode()
 
 
-def _samples(line: Line) -> Samples:
+def _samples(line: Line, use_cases: Sequence[UseCaseKpi]) -> Samples:
     """Of each family, in their order; an empty text where a number is unknown."""
-    label = _label(line.account.account)
+    label = escaped(line.account.account)
     values = ((name, value_of(line)) for name, (_, value_of) in GAUGES.items())
     gauges = ("" if value is None else f'{name}{{account="{label}"}} {value}' for name, value in values)
-    return (*gauges, f"{INFO[0]}{{{_info(label, line)}}} 1")
+    of_use_cases = (_of_use_cases(name, label, use_cases, value_of) for name, (_, value_of) in USE_CASES.items())
+    return (*gauges, *of_use_cases, f"{INFO[0]}{{{_info(label, line)}}} 1")
+
+
+def _of_use_cases(
+    name: str, label: str, use_cases: Sequence[UseCaseKpi], value_of: Callable[[UseCaseKpi], Value]
+) -> str:
+    values = ((one.use_case, value_of(one)) for one in use_cases)
+    return "\n".join(
+        f'{name}{{account="{label}",use_case="{use_case}"}} {value}' for use_case, value in values if value is not None
+    )
 
 
 def _info(label: str, line: Line) -> str:
     known = ((name, getattr(line.account, name)) for name in _INFO_LABELS)
-    return ",".join([f'account="{label}"', *(f'{name}="{_label(value)}"' for name, value in known if value)])
+    return ",".join([f'account="{label}"', *(f'{name}="{escaped(value)}"' for name, value in known if value)])
 
 
-def _label(value: str) -> str:
+def escaped(value: str) -> str:
+    """The value of a label, whatever is in it."""
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,4 +1,4 @@
-"""The adoption ladders: policies as data, and the step a day stands on. It knows no account's numbers.
+"""The step of an adoption ladder that a day stands on, and the pace. It knows no account's numbers.
 
 Source: the domain definition, "The ladder (adoption target)". Targets are exact fractions of the seats.
 """
@@ -7,26 +7,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
-from typing import Literal
 
 from uptake_metrics.accounts import Account
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """The target from day `start` of the ladder on, up to the day before the next band."""
-
-    start: int
-    target: Fraction
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """A named ladder. Day 0 is the day of the anchor, and the first band starts on it."""
-
-    name: str
-    anchor: Literal["production", "contract"]
-    steps: tuple[Band, ...]
+from uptake_metrics.policies import Ladder
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,38 +24,36 @@ class Step:
 
 NO_STEP = Step(None, None, None, None)
 
-CE_2022 = Policy(
-    "ce-2022",
-    anchor="production",
-    steps=(
-        Band(0, Fraction("0.25")),
-        Band(91, Fraction("0.50")),
-        Band(181, Fraction("0.75")),
-        Band(271, Fraction("0.75")),
-    ),
-)
-POLICIES = {policy.name: policy for policy in (CE_2022,)}
+
+def anchor_day(ladder: Ladder, account: Account) -> date | None:
+    """Day 0 of the ladder."""
+    return account.production_date if ladder.anchor == "production" else account.contract_start
 
 
-def ladder_day(policy: Policy, account: Account, as_of: date) -> int | None:
+def ladder_day(ladder: Ladder, account: Account, as_of: date) -> int | None:
     """`n`: local days from the anchor to `as_of`, negative before it; null without an anchor."""
-    anchor = account.production_date if policy.anchor == "production" else account.contract_start
+    anchor = anchor_day(ladder, account)
     return None if anchor is None else (as_of - anchor).days
 
 
-def judge(policy: Policy, n: int | None) -> Step:
-    """The step that day `n` stands on; nothing holds without an anchor and before it.
+def judge(ladder: Ladder, n: int | None) -> Step:
+    """The step that day `n` stands on. Nothing holds without an anchor and before it; before the first step no target.
 
-    The pace is linear between band ends, from 0 on day 0, and constant once the last band is reached.
+    The pace is linear between band ends, and constant once the last band is reached. It starts from 0 on day 0, or on
+    the last day before the first step.
     """
     if n is None or n < 0:
         return NO_STEP
-    place = bisect_right(policy.steps, n, key=lambda band: band.start) - 1
-    band = policy.steps[place]
-    if place + 1 == len(policy.steps):
+    place = bisect_right(ladder.steps, n, key=lambda band: band.day) - 1
+    following = ladder.steps[place + 1] if place + 1 < len(ladder.steps) else None
+    if place < 0 and following:
+        return Step(None, None, following.day - 1, following.target)
+    band = ladder.steps[place]
+    if following is None:
         return Step(band.target, band.target, None, None)
-    following = policy.steps[place + 1]
-    band_end = following.start - 1
-    begin, reached = (band.start - 1, policy.steps[place - 1].target) if place else (0, Fraction(0))
-    pace = reached + (band.target - reached) * Fraction(n - begin, band_end - begin)
+    band_end = following.day - 1
+    reached = ladder.steps[place - 1].target if place else Fraction(0)
+    begin = max(0, band.day - 1)
+    passed = Fraction(n - begin, band_end - begin) if band_end > begin else 1  # a band that is day 0 alone
+    pace = reached + (band.target - reached) * passed
     return Step(band.target, pace, band_end, following.target)

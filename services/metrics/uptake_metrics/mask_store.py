@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uptake_metrics import archive
 from uptake_metrics.userdays import I32, Masks, UserDays
 
+_LAST_DAY = 2**31 - 1
+
 
 async def save_deltas(connection: AsyncConnection, deltas: Sequence[tuple[int, int, UserDays]]) -> None:
     """(shard, checkpoint, its fresh user-days), none of them empty."""
@@ -86,6 +88,20 @@ async def _deltas(
         return found
     wanted = np.isin(found.series, np.array(series, np.int32))
     return UserDays(found.series[wanted], found.user[wanted], found.day[wanted])
+
+
+async def oldest(connection: AsyncConnection, shard: int, series: Sequence[int]) -> Masks:
+    """Of each of these series: the masks of the oldest epoch that is stored, deltas folded in."""
+    deltas = await _deltas(connection, shard, 0, _LAST_DAY, series)
+    rows = await connection.execute(
+        text("""
+            SELECT series, epoch, "user", mask FROM metrics.activity_mask
+            WHERE shard = :shard AND (series, epoch) IN (
+                SELECT series, min(epoch) FROM metrics.activity_mask
+                WHERE shard = :shard AND series = ANY(CAST(:series AS int[])) GROUP BY series)"""),
+        {"shard": shard, "series": list(series)},
+    )
+    return archive.merge(_masks(rows.all()), archive.fold(deltas))
 
 
 async def compact(connection: AsyncConnection, shard: int, keep: int = 0) -> int:

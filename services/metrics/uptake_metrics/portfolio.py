@@ -7,16 +7,20 @@ both. All sums are of exact fractions; rounding is for the reader only.
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from typing import Literal, NamedTuple, get_args
 
+from pydantic import BaseModel, ConfigDict
+
 from uptake.messages.fields import Message
-from uptake.messages.kpi import AdoptionKpi
+from uptake.messages.kpi import AccountKpis, AdoptionKpi, DataHealth
 from uptake_metrics.accounts import Account
 from uptake_metrics.kpis import rounded
+from uptake_metrics.lifecycle import Lifecycle
 
 Status = Literal["on_target", "off_target", "ramping", "not_started", "unknown"]
+Habit = Literal["healthy", "concerning", "poor", "unknown"]
 
 
 class PooledKpi(Message):
@@ -43,31 +47,47 @@ class PortfolioKpis(Message):
 
 
 class Member(NamedTuple):
-    """One account and its adoption on the day asked for."""
+    """One account and its numbers on the day asked for."""
 
     account: Account
-    adoption: AdoptionKpi
+    kpis: AccountKpis
+    lifecycle: Lifecycle
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which accounts are meant: those that have every value that is given."""
+class Choice(BaseModel):
+    """Which accounts are meant: those that have every value that is given. A misspelt one is refused, not ignored.
+
+    `status` is that of the adoption, `usage` that of the habit; `q` is part of the id or of the name, in any case.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     owner: str | None = None
     region: str | None = None
     segment: str | None = None
+    lifecycle: Lifecycle | None = None
     status: Status | None = None
+    usage: Habit | None = None
+    data_health: DataHealth | None = None
+    q: str | None = None
 
     def covers(self, member: Member) -> bool:
-        account = member.account
-        asked = (self.owner, self.region, self.segment, self.status)
-        has = (account.owner, account.region, account.segment, member.adoption.status)
-        return all(want is None or want == value for want, value in zip(asked, has, strict=True))
+        account, kpis = member.account, member.kpis
+        return (
+            self.owner in (None, account.owner)
+            and self.region in (None, account.region)
+            and self.segment in (None, account.segment)
+            and self.lifecycle in (None, member.lifecycle)
+            and self.status in (None, kpis.adoption.status)
+            and self.usage in (None, kpis.usage.status)
+            and self.data_health in (None, kpis.data_health)
+            and (self.q is None or _named(self.q, account))
+        )
 
 
-def portfolio_kpis(members: Iterable[Member], choice: Choice) -> PortfolioKpis:
-    """Both ratios over the accounts that `choice` covers."""
-    chosen = [member.adoption for member in members if choice.covers(member)]
+def portfolio_kpis(adoptions: Iterable[AdoptionKpi]) -> PortfolioKpis:
+    """Both ratios over the accounts that were chosen."""
+    chosen = list(adoptions)
     known = [(one.num, one.den) for one in chosen if one.value is not None and one.num is not None and one.den]
     statuses = Counter(one.status for one in chosen)
     num, den = sum(num for num, _ in known), sum(den for _, den in known)
@@ -82,7 +102,11 @@ def portfolio_kpis(members: Iterable[Member], choice: Choice) -> PortfolioKpis:
     )
 
 
+def _named(part: str, account: Account) -> bool:
+    return any(part.casefold() in text.casefold() for text in (account.account, account.name or ""))
+
+
 def _mean(ratios: Sequence[tuple[int, int]]) -> Fraction:
     """Exact over one common denominator: adding reduced fractions one by one takes minutes for 20,000 accounts."""
-    common = math.lcm(*(den for _, den in ratios))
+    common = reduce(math.lcm, {den for _, den in ratios})  # one call of all would hold up every other thread
     return Fraction(sum(num * (common // den) for num, den in ratios), common * len(ratios))

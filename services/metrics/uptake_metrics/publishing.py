@@ -1,14 +1,13 @@
 """Closed days in, KPI snapshots out: evaluates what the worklist names, and hands new revisions to NATS.
 
-Owns when a day is published, and the outbox. The numbers come from `tally` and `kpis`.
+Owns when a day is published, and the outbox. The numbers come from `evaluation` and `sales`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
@@ -16,16 +15,19 @@ from nats.js import JetStreamContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake import subjects
-from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
+from uptake.messages.kpi import AccountSnapshot
 from uptake.subjects import shard_of
-from uptake_metrics import activity_store, meters, seats, snapshots, trials, worklist
+from uptake_metrics import activity_store, features, sales_snapshots, seats, sending, snapshots, worklist
+from uptake_metrics.activity import TRIAL
 from uptake_metrics.counting import Counting
 from uptake_metrics.evaluation import Evaluation
+from uptake_metrics.feature_tally import Uses
 from uptake_metrics.register import Register
+from uptake_metrics.sales import Sales
 from uptake_metrics.snapshots import Snapshot
 from uptake_metrics.tally import Tallied, Tally
 from uptake_metrics.worklist import Work
-from uptake_metrics.zones import DAY, closes_at, last_closed_day, local_day
+from uptake_metrics.zones import DAY, closes_at, last_closed_day
 
 #: Closed days of an account that are published from the start, and that late live events can still change.
 PUBLISHED_DAYS = 35
@@ -60,13 +62,14 @@ class Publisher:
         self._register = register
         self._tally = tally
         self._evaluation = evaluation
-        self._vendor_zone = vendor_zone
+        self._sales = Sales(register, vendor_zone, clock)
         self._clock = clock
         self._current_to = current_to
         self._shards = shards
         self._may_go_on = may_go_on
         self._through: dict[str, date] = {}  # per account: the newest published day
         self._knows_through_of: frozenset[int] = frozenset()
+        self._quarter = ""  # that the team's numbers were last asked for
 
     async def evaluate(self) -> int:
         """Do the due work of the worklist; returns how many subjects were evaluated."""
@@ -85,6 +88,7 @@ class Publisher:
                 for work in sorted(works[start : start + _AT_A_TIME], key=attrgetter("subject")):
                     through |= await self._evaluate(connection, work)
             self._raise_through(through)
+            await self._mark_trials(through)
         return len(works)
 
     async def close_days(self) -> None:
@@ -100,6 +104,26 @@ class Publisher:
             async with self._in_step(shards) as connection:
                 through = await self._close(connection, waiting[start : start + _AT_A_TIME])
             self._raise_through(through)
+            await self._mark_trials(through)
+        await self._turn_quarter()
+
+    async def _turn_quarter(self) -> None:
+        """A new quarter begins without any fact."""
+        if self._quarter != self._sales.quarter:
+            async with self._engine.begin() as connection:
+                await worklist.mark(connection, {worklist.TEAM: worklist.EVER})
+            self._quarter = self._sales.quarter
+
+    async def _mark_trials(self, accounts: Collection[str]) -> None:
+        """A closed day of an account moves the usage of its running trials. They may be another process' to evaluate.
+
+        In a transaction of its own: within one that holds other marks, two processes could lock each other out.
+        """
+        running = self._sales.running()
+        marks = {worklist.trial(name): worklist.EVER for account in accounts for name in running.get(account, ())}
+        if marks:
+            async with self._engine.begin() as connection:
+                await worklist.mark(connection, marks)
 
     async def _load_through(self, connection: AsyncConnection, shards: frozenset[int]) -> None:
         if not shards <= self._knows_through_of:  # else what another process has published since would be unknown
@@ -133,7 +157,8 @@ class Publisher:
             before = self._through.get(name)
             tallied = self._tally.now(name, closed) if before == closed - DAY else None
             if tallied:
-                new.append(self._snapshot(name, tallied, 1))
+                uses = await self._tally.features.uses(name, closed, closed)
+                new.append(self._snapshot(name, tallied, uses, 1))
             else:
                 missing[worklist.account(name)] = before + DAY if before else worklist.EVER
         await worklist.mark(connection, missing)
@@ -159,6 +184,8 @@ class Publisher:
             return await self._evaluate_account(connection, work, work.account)
         if work.opportunity is not None:
             await self._evaluate_trial(connection, work.opportunity)
+        elif work.subject == worklist.TEAM:
+            await self._evaluate_team(connection)
         await worklist.done(connection, work)
         return {}
 
@@ -178,24 +205,29 @@ class Publisher:
         published = await snapshots.latest(connection, worklist.account(name), first_day)
         oldest = min([first, *published])
         new = []
+        uses = await self._tally.features.uses(name, oldest, last)
         for tallied in await self._tally.days(name, oldest, last):
             day, known = tallied.day, published.get(tallied.day)
-            silent_before = tallied.last_contact is None and day < last
+            told = self._register.told(name, day)
+            silent_before = not (tallied.last_contact or told.heartbeat or told.pinged) and day < last
             if not known and (day < first or silent_before):
                 continue
-            snapshot = self._snapshot(name, tallied, known.revision + 1 if known else 1)
+            snapshot = self._snapshot(name, tallied, uses, known.revision + 1 if known else 1)
             if not known or _differ(snapshot, known, whole=day == last):
                 new.append(snapshot)
         for part, snapshot in enumerate(new, 1):
-            snapshot.body.update(part=part, parts=len(new))
+            snapshot.body.update(part=part, parts=len(new), import_id=work.import_id or None)
         await snapshots.insert(connection, new, self._clock())
         open_again = min((day for day in published if day > last), default=None)
         if open_again:  # a zone further west: there it is not over yet
             await worklist.mark(connection, {work.subject: open_again}, due_at=closes_at(open_again, zone))
         return {name: last}
 
-    def _snapshot(self, name: str, tallied: Tallied, revision: int) -> Snapshot:
-        account, now = self._register.account(name), self._clock()
+    def _snapshot(self, name: str, tallied: Tallied, uses: Uses, revision: int) -> Snapshot:
+        account, now = self._register.account(name).on(tallied.day), self._clock()
+        kpis, taxonomy = self._evaluation.kpis(name, tallied, revision), self._evaluation.config.use_cases
+        used = uses.mau(tallied.day, taxonomy)
+        unknown = features.why_unknown(kpis, used.total)
         rise = seats.change(account, tallied.day)
         message = AccountSnapshot(
             account=name,
@@ -205,57 +237,66 @@ class Publisher:
             seat_grace_until=rise and rise.grace_until,
             published_at=now,
             closed_at=closes_at(tallied.day, account.time_zone),
-            kpis=self._evaluation.kpis(name, tallied, revision),
+            facts_to=self._register.position and self._register.position.sequence,
+            kpis=kpis,
+            use_cases=features.use_case_kpis(used, taxonomy, unknown),
+            breadth=features.breadth(used, taxonomy, unknown),
+            features_first_used=uses.first_used_on(tallied.day),
         )
         return Snapshot(worklist.account(name), tallied.day, revision, message.model_dump(mode="json"))
 
     async def _evaluate_trial(self, connection: AsyncConnection, opportunity: str) -> None:
-        clock = self._register.trials.get(opportunity)
-        if clock is None or self._register.position is None:
+        clock, position = self._register.trials.get(opportunity), self._register.position
+        if clock is None or position is None:
             return
-        now = self._clock()
-        today = local_day(now, self._vendor_zone)
         account = self._register.account(clock.account)
-        message = TrialSnapshot(
-            trial=trials.trial(clock, today),
-            revision=self._register.position.sequence,
-            vendor_zone=self._vendor_zone,
-            **trials.limits(clock)._asdict(),
-            region=account.region,
-            owner=account.owner,
-            name=account.name,
-            published_at=now,
+        day = self._last_closed_day(account.time_zone)
+        tallied = self._tally.now(clock.account, day, TRIAL)
+        if tallied is None:
+            (tallied,) = await self._tally.days(clock.account, day, day, TRIAL)
+        usage, zone = sales_snapshots.usage_of(tallied), self._sales.vendor_zone
+        await self._revise(
+            connection,
+            sales_snapshots.of_trial(clock, self._sales.today, account, usage, position.sequence, zone, self._clock()),
         )
-        snapshot = Snapshot(
-            worklist.trial(opportunity), message.trial.started, message.revision, message.model_dump(mode="json")
-        )
+
+    async def _evaluate_team(self, connection: AsyncConnection) -> None:
+        """The running quarter; nothing while no opportunity was ever told of."""
+        position = self._register.position
+        if position and (self._register.trials or self._register.deals):
+            kpis = await self._sales.team(self._sales.quarter)
+            await self._revise(
+                connection, sales_snapshots.of_team(kpis, position.sequence, self._sales.vendor_zone, self._clock())
+            )
+
+    async def _revise(self, connection: AsyncConnection, snapshot: Snapshot) -> None:
+        """Publish it if it says anything new; the revisions of a subject rise whatever their day."""
         known = await snapshots.latest(connection, snapshot.subject, date.min)
         newest = max(known.values(), key=lambda one: one.revision, default=None)
         if newest is None or _differ(snapshot, newest, whole=True):
-            await snapshots.insert(connection, [_after(snapshot, newest)], now)
+            await snapshots.insert(connection, [_after(snapshot, newest)], self._clock())
 
     async def send(self, js: JetStreamContext) -> int:
-        """Hand unsent revisions to NATS; a repeat after a crash is recognised by its message id."""
-        async with self._engine.connect() as connection:
-            waiting = await snapshots.unsent(connection, 200)
-        if waiting:
-            of_subject = groupby(waiting, key=attrgetter("subject"))
-            await asyncio.gather(*(_publish_in_order(js, list(parts)) for _, parts in of_subject))
-            async with self._engine.begin() as connection:
-                await snapshots.mark_sent(connection, waiting)
-            meters.SNAPSHOTS.inc(len(waiting))
-        return len(waiting)
+        """Hand unsent revisions to NATS."""
+        return await sending.send(self._engine, js)
 
 
-def _after(trial: Snapshot, newest: Snapshot | None) -> Snapshot:
-    """A stream of facts that was made again counts from one; the revisions of a trial go on."""
-    revision = max(trial.revision, newest.revision + 1 if newest else 0)
-    return replace(trial, revision=revision, body=trial.body | {"revision": revision})
+def _after(snapshot: Snapshot, newest: Snapshot | None) -> Snapshot:
+    """A stream of facts that was made again counts from one; the revisions of a trial and of the team go on."""
+    revision = max(snapshot.revision, newest.revision + 1 if newest else 0)
+    return replace(snapshot, revision=revision, body=snapshot.body | {"revision": revision})
 
 
 _NEVER = datetime(1970, 1, 3, tzinfo=UTC)
-_OF_THE_DAY = {"seats_changed_on", "seats_before", "seat_grace_until"}
-_PASSING = {"kpis", "revision", "published_at", "part", "parts"}
+_OF_THE_DAY = {
+    "seats_changed_on",
+    "seats_before",
+    "seat_grace_until",
+    "use_cases",
+    "breadth",
+    "features_first_used",
+}
+_PASSING = {"kpis", "revision", "published_at", "part", "parts", "import_id", "facts_to"}
 _ATTRIBUTES = (
     "name",
     "region",
@@ -272,31 +313,24 @@ _ATTRIBUTES = (
 
 
 def _differ(new: Snapshot, known: Snapshot, *, whole: bool) -> bool:
-    """Whether what is said of the day differs; on an account's newest day and for trials also who they are."""
-    return _lasting(new.body, whole) != _lasting(known.body, whole)
+    """Whether what is said of the day differs; on an account's newest day and for trials also who they are.
+
+    What an earlier version did not say yet is no news, or every day that it published would be revised.
+    """
+    was = _lasting(known.body, whole)
+    return _said_before(_lasting(new.body, whole), was) != was
+
+
+def _said_before(new: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Of `new` the fields that `known` has, also of the objects within."""
+    return {
+        key: _said_before(value, known[key]) if isinstance(value, dict) and isinstance(known[key], dict) else value
+        for key, value in new.items()
+        if key in known
+    }
 
 
 def _lasting(body: dict[str, Any], whole: bool) -> dict[str, Any]:
     kpis = {key: value for key, value in body.get("kpis", {}).items() if key != "revision"}
     around = {key: value for key, value in body.items() if key not in _PASSING and (whole or key in _OF_THE_DAY)}
     return {**around, "kpis": kpis}
-
-
-async def _publish_in_order(js: JetStreamContext, of_subject: Sequence[Snapshot]) -> None:
-    """The next part only when the broker has stored the one before."""
-    for snapshot in of_subject:
-        await _publish(js, snapshot)
-
-
-async def _publish(js: JetStreamContext, snapshot: Snapshot) -> None:
-    of_trial = snapshot.subject.startswith(worklist.trial(""))
-    name = snapshot.subject.split(":", 1)[1]
-    subject = subjects.kpi_trial(name) if of_trial else subjects.kpi_account(name)
-    message_class: type[TrialSnapshot | AccountSnapshot] = TrialSnapshot if of_trial else AccountSnapshot
-    message = message_class.model_validate(snapshot.body)
-    await js.publish(
-        subject,
-        message.model_dump_json().encode(),
-        headers={"Nats-Msg-Id": f"{subject}/{snapshot.day}/{snapshot.revision}"},
-        timeout=5,
-    )

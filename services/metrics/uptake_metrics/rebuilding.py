@@ -6,7 +6,7 @@ its masks are compared and put right.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Literal
 
@@ -19,9 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uptake import subjects
 from uptake.consumer import Cursor, Entry
 from uptake.reader import Fenced
-from uptake_metrics import activity_store, archive, mask_store, usage_log, worklist
+from uptake_metrics import activity_store, archive, erasure_store, instance_store, mask_store, usage_log, worklist
 from uptake_metrics.activity_store import Position
-from uptake_metrics.batches import Batch, decode_all
+from uptake_metrics.attributed import batches_of
+from uptake_metrics.batches import Batch
 from uptake_metrics.counting import MAX_DAY, Counting, newest_day
 from uptake_metrics.register import Register
 from uptake_metrics.replay import Difference, Replay, compare, drifted, since
@@ -116,15 +117,17 @@ class Rebuilding:
             await anew.load()
             if anew.position != live.position:
                 raise Fenced("another metrics process stored facts meanwhile: ask again")
-            names = _unlike(live.accounts, anew.accounts)
+            names = _unlike(live.accounts, anew.accounts) | live.instances.unlike(anew.instances)
             trials = _unlike(live.trials, anew.trials) | _unlike(live.deals, anew.deals)
             progress.facts_differing = len(names) + len(trials)
             progress.differing += progress.facts_differing
             if progress.facts_differing and not progress.check:
                 live.accounts, live.trials, live.deals = anew.accounts, anew.trials, anew.deals
+                live.instances = anew.instances
                 live.touched |= names
                 marks = {worklist.account(name): worklist.EVER for name in names}
                 marks |= {worklist.trial(name): worklist.EVER for name in trials}
+                marks |= {worklist.TEAM: worklist.EVER} if trials else {}
                 async with self._engine.begin() as connection:
                     await worklist.mark(connection, marks)
                 progress.fixed += progress.facts_differing
@@ -132,6 +135,8 @@ class Rebuilding:
     async def _shard(self, number: int, progress: Progress) -> None:
         replay = await self._replay(number)
         for _ in range(_ATTEMPTS):
+            if replay.outdated:
+                replay = await self._replay(number)
             await self._follow(replay, progress)
             try:
                 return await self._finish(replay, progress)
@@ -146,7 +151,12 @@ class Rebuilding:
             await activity_store.confirm(connection, {number: position})  # no replica moves it now
             if not replay.adopt(*await activity_store.registered(connection, number)):
                 raise Fenced("the store numbers series otherwise than the replay: it begins again")
+            replay.outdated = len(replay.erased) != len(await erasure_store.suppression(connection, number))
+            if replay.outdated:
+                raise Fenced("somebody was erased meanwhile: the replay begins again")
             await self._read(replay, position.cursor, progress)
+            attributed = batches_of(await instance_store.attributed(connection, number))
+            await asyncio.to_thread(replay.take, attributed)
             found = await self._compare(connection, replay, position, progress)
             repaired = bool(found) and not progress.check
             if repaired:
@@ -155,13 +165,17 @@ class Rebuilding:
                 await self._counting.reload(number)
                 progress.fixed += found.user_days
         if repaired:
-            await self._name(replay, position.cursor, found)
+            await self._name(replay, position.cursor, found, attributed)
 
     async def _replay(self, number: int) -> Replay:
         """An empty shard with the series and zones of the stored one: what it counts owes nothing to what is stored."""
         async with self._engine.connect() as connection:
             keys, zones = await activity_store.registered(connection, number)
-        return Replay(number, newest_day(self._clock()), keys, zones, self._register.zone_of)
+            erased = await erasure_store.suppression(connection, number)
+        front, zone_of = newest_day(self._clock()), self._register.zone_of
+        replay = Replay(number, front, keys, zones, zone_of, self._counting.policy)
+        replay.erased = erased
+        return replay
 
     async def _follow(self, replay: Replay, progress: Progress) -> None:
         """Read the log up to where the shard stands, until what came meanwhile is little."""
@@ -231,25 +245,28 @@ class Rebuilding:
         await worklist.mark(connection, first_days)
         _log.warning("user-days put right", shard=number, accounts=sorted(found.accounts)[:20], number=found.user_days)
 
-    async def _name(self, replay: Replay, until: Cursor, found: Difference) -> None:
+    async def _name(self, replay: Replay, until: Cursor, found: Difference, attributed: Sequence[Batch]) -> None:
         """Whoever was missing may have no name either; the log is read once more for it."""
         wanted = found.people(replay.shard.keys)
         if not wanted:
             return
-        people: set[tuple[str, int, str]] = set()
+        people = _people(attributed, wanted)
         async for entries in usage_log.read(self._js, replay.number, 0, until):
-            for batch in _batches(entries):
-                told = {
-                    (account, user_hash(user), user) for account, user in zip(batch.accounts, batch.users, strict=True)
-                }
-                people |= {one for one in told if one[:2] in wanted}
+            people |= _people([replay.erased.applied(batch) for batch in _batches(entries)], wanted)
         async with self._engine.begin() as connection:
             await activity_store.save_people(connection, people)
 
 
 def _batches(entries: list[Entry]) -> list[Batch]:
-    decoded = decode_all([(entry.data, entry.stored_at) for entry in entries])
+    decoded = usage_log.decode(entries)
     return [batch for batch in decoded if not isinstance(batch, ValueError)]  # counting refused it
+
+
+def _people(batches: Sequence[Batch], wanted: set[tuple[str, int]]) -> set[tuple[str, int, str]]:
+    """What those who are wanted (account, hash) are called, as far as these batches say."""
+    told = ((account, user) for batch in batches for account, user in zip(batch.accounts, batch.users, strict=True))
+    people = {(account, user_hash(user), user) for account, user in told}
+    return {one for one in people if one[:2] in wanted}
 
 
 def _of_registry(replay: Replay) -> Change:

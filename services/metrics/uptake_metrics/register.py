@@ -5,20 +5,27 @@ Owns the fold of every account and opportunity that facts speak of.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from datetime import date, datetime
 
 from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake import cursor
+from uptake.clock import utc_now
+from uptake.messages.events import InstanceHeartbeat, UsagePing
 from uptake.messages.facts import Fact
 from uptake.messages.imports import ImportFinished, ImportStarted
 from uptake.reader import Cursor, Entry
-from uptake_metrics import accounts, deals, meters, tables, trials, worklist
+from uptake_metrics import accounts, deals, erasure_store, instance_store, meters, tables, trials, worklist
 from uptake_metrics.accounts import Account
 from uptake_metrics.deals import Deal
+from uptake_metrics.instances import Heard, Instances, Told
+from uptake_metrics.links import Links
 from uptake_metrics.trials import TrialClock
+from uptake_metrics.user_lists import UserLists
+from uptake_metrics.zones import DAY, day_start
 
 _DEFAULT_ZONE = Account("").time_zone
 
@@ -30,8 +37,15 @@ Arrived = tuple[Entry, Fact]
 class Register:
     """What facts say, as of `position` in FACTS."""
 
-    def __init__(self, engine: AsyncEngine, vendor_zone: str, reject: Reject) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        vendor_zone: str,
+        reject: Reject,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._engine = engine
+        self._clock = clock
         self._vendor_zone = vendor_zone
         self._reject = reject
         self.lock = asyncio.Lock()
@@ -39,6 +53,8 @@ class Register:
         self.accounts: dict[str, Account] = {}
         self.trials: dict[str, TrialClock] = {}
         self.deals: dict[str, Deal] = {}
+        self.instances = Instances()
+        self.lists = UserLists()
         self.touched: set[str] = set()  # accounts whose current numbers may have changed; taken by the board
 
     def account(self, name: str) -> Account:
@@ -50,6 +66,20 @@ class Register:
         known = self.accounts.get(name)
         return known.time_zone if known else _DEFAULT_ZONE
 
+    def links_of(self, name: str) -> Links:
+        """Which ids of the account name one person; asked whenever anybody is counted."""
+        known = self.accounts.get(name)
+        return known.links if known else ()
+
+    async def statements(self, account: str) -> list[Numbered]:
+        """The facts that speak of an account itself, in the order in which they arrived."""
+        async with self._engine.connect() as connection:
+            return await _facts(connection, [account], [])
+
+    def told(self, name: str, day: date) -> Told:
+        """What the account's installations and its pings say of a local day."""
+        return self.instances.told(name, day, day_start(day + DAY, self.zone_of(name)))
+
     async def load(self) -> Cursor:
         """Agree with the database; returns the position."""
         async with self.lock, self._engine.connect() as connection:
@@ -58,34 +88,64 @@ class Register:
     async def catch_up(self, connection: AsyncConnection) -> Cursor:
         """Fold what another process has stored since; the caller holds `lock`."""
         stored = await cursor.load(connection, tables.SCHEMA, "FACTS")
-        if stored != self.position:
-            await self._refold(await self._news(connection, stored))
-            self.position = stored
+        known = self.position
+        if stored == known:
+            return stored
+        if known is None or known.stream_uuid != stored.stream_uuid or known.sequence > stored.sequence:
+            await self._begin(connection)
+        else:
+            new = await _facts_after(connection, known.sequence)
+            beats = await instance_store.heartbeats(connection, known.sequence)
+            changed = await _facts(connection, _accounts(new), _opportunities(new))
+            await self._refold(changed)
+            self._learn([fact for _, fact in new], beats)
+        self.position = stored
         return stored
 
-    async def _news(self, connection: AsyncConnection, stored: Cursor) -> list[Numbered]:
-        """All facts of whomever the facts after our position speak of: rows are only ever added."""
-        known = self.position
-        if known is None or known.stream_uuid != stored.stream_uuid or known.sequence > stored.sequence:
-            return await _facts(connection)
-        new = await _facts_after(connection, known.sequence)
-        return await _facts(connection, _accounts(new), _opportunities(new))
+    async def _begin(self, connection: AsyncConnection) -> None:
+        """All facts of whomever they speak of: rows are only ever added."""
+        everything = await _facts(connection)
+        await self._refold(everything)
+        self.instances = Instances()
+        self._learn([fact for _, fact in everything], await instance_store.heartbeats(connection))
+
+    async def read_again(self, accounts: Collection[str]) -> None:
+        """Fold the facts of some accounts anew, whose rows were rewritten."""
+        if accounts:
+            async with self.lock, self._engine.connect() as connection:
+                await self._refold(await _facts(connection, sorted(accounts), []))
 
     async def apply(self, entries: Sequence[Entry], expected: Cursor, new: Cursor) -> None:
         """One transaction: the facts, what they put on the worklist, and the position."""
         arrived = [one for entry in entries if (one := await self._decoded(entry))]
-        facts = [(entry.sequence, fact) for entry, fact in arrived]
+        beats = [(entry.sequence, one.event) for entry, one in arrived if isinstance(one.event, InstanceHeartbeat)]
+        kept = [(entry, fact) for entry, fact in arrived if not isinstance(fact.event, InstanceHeartbeat)]
         async with self.lock:
+            moved = self.instances.moved([fact for _, fact in arrived], self.zone_of, self._clock())
             async with self._engine.begin() as connection:
                 await cursor.advance(connection, tables.SCHEMA, "FACTS", expected, new)
-                await _save(connection, arrived)
+                kept = await erasure_store.screen(connection, kept)
+                facts = [(entry.sequence, fact) for entry, fact in kept]
+                await _save(connection, kept)
+                await instance_store.save_heartbeats(connection, beats)
                 await _save_imports(connection, [fact for _, fact in facts])
                 changed = await _facts(connection, _accounts(facts), _opportunities(facts))
-                await worklist.mark(connection, dict.fromkeys(self._subjects(changed), worklist.EVER))
+                first_days = {worklist.account(name): day for name, day in moved.items()}
+                first_days |= dict.fromkeys(self._subjects(changed), worklist.EVER)
+                await worklist.mark(connection, first_days)
             # Not reached when the commit failed or its answer was lost: `load` then finds out.
             await self._refold(changed)
+            self._learn([fact for _, fact in arrived])
             self.position = new
-            meters.FACTS.inc(len(facts))
+            meters.FACTS.inc(len(arrived))
+
+    def _learn(self, facts: Sequence[Fact], heartbeats: Iterable[Heard] = ()) -> None:
+        """What they say of installations, and of whom else than facts about accounts speak."""
+        for fact in facts:
+            match fact.event:
+                case UsagePing(account=str(name)) if name not in self.accounts:
+                    self.accounts[name] = Account(name)
+        self.touched |= self.instances.learn(facts, self.zone_of) | self.instances.hear(heartbeats, self.zone_of)
 
     async def _decoded(self, entry: Entry) -> Arrived | None:
         try:
@@ -100,7 +160,8 @@ class Register:
         names = {account for account, _ in about if account}
         opportunities = {opportunity for _, opportunity in about if opportunity}
         opportunities |= {opportunity for opportunity, clock in self.trials.items() if clock.account in names}
-        return {worklist.account(name) for name in names} | {worklist.trial(name) for name in opportunities}
+        team = {worklist.TEAM} if any(opportunity for _, opportunity in about) else set[str]()
+        return team | {worklist.account(name) for name in names} | {worklist.trial(name) for name in opportunities}
 
     async def _refold(self, facts: Iterable[Numbered]) -> None:
         of_account: dict[str, list[Fact]] = defaultdict(list)
@@ -113,6 +174,7 @@ class Register:
                 of_account[account].append(fact)
         for number, (name, said) in enumerate(of_account.items()):
             self.accounts[name] = accounts.fold(name, said)
+            self.lists.learn(self.accounts[name], said)
             self.touched.add(name)
             if number % 200 == 199:
                 await asyncio.sleep(0)  # tens of thousands at start; the health check must still be answered
@@ -135,9 +197,9 @@ def _about(fact: Fact) -> tuple[str | None, str | None]:
 
 
 def _accounts(facts: Iterable[Numbered]) -> list[str]:
-    return sorted(
-        {account for _, fact in facts for account, opportunity in [_about(fact)] if account and not opportunity}
-    )
+    """Whose folds these facts change: pings are no part of them."""
+    about = [_about(fact) for _, fact in facts if not isinstance(fact.event, UsagePing)]
+    return sorted({account for account, opportunity in about if account and not opportunity})
 
 
 def _opportunities(facts: Iterable[Numbered]) -> list[str]:
@@ -196,12 +258,12 @@ async def _facts_after(connection: AsyncConnection, sequence: int) -> list[Numbe
 async def _facts(
     connection: AsyncConnection, names: list[str] | None = None, opportunities: list[str] | None = None
 ) -> list[Numbered]:
-    """The facts of some accounts and opportunities, or all of them."""
+    """The facts of some accounts (but their pings) and opportunities, or all there are."""
     rows = await connection.execute(
         text("""
             SELECT sequence, CAST(body AS text) FROM metrics.fact
             WHERE CAST(:accounts AS text[]) IS NULL
-               OR opportunity IS NULL AND account = ANY(CAST(:accounts AS text[]))
+               OR opportunity IS NULL AND account = ANY(CAST(:accounts AS text[])) AND type <> 'usage.ping'
                OR opportunity = ANY(CAST(:opportunities AS text[]))
             ORDER BY sequence"""),
         {"accounts": names, "opportunities": opportunities},

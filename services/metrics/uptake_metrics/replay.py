@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from uptake_metrics import archive
+from uptake_metrics.activity import ActivityPolicy, shipped
 from uptake_metrics.batches import Batch
 from uptake_metrics.columns import Columns
 from uptake_metrics.series import SeriesKey
 from uptake_metrics.shard import Shard
+from uptake_metrics.suppression import Suppression
 from uptake_metrics.userdays import EPOCH_DAYS, U64, Masks, UserDays
 from uptake_metrics.windows import Activity
 
@@ -22,16 +24,25 @@ class Replay:
     """An empty shard of the same series and zones, and the user-days that it has counted so far."""
 
     def __init__(
-        self, number: int, front: int, keys: Sequence[SeriesKey], zones: dict[str, str], zone_of: Callable[[str], str]
+        self,
+        number: int,
+        front: int,
+        keys: Sequence[SeriesKey],
+        zones: dict[str, str],
+        zone_of: Callable[[str], str],
+        policy: Callable[[], ActivityPolicy] = shipped,
     ) -> None:
         self.number = number
+        self._policy = policy
         self._front = front
         self._zone_of = zone_of
+        self.outdated = False  # somebody was erased since: what was replayed names them
+        self.erased = Suppression()  # whoever reads the log says who is not to be named
         self._begin(keys, zones)
 
     def _begin(self, keys: Sequence[SeriesKey], zones: dict[str, str]) -> None:
         self.reached = 0  # sequence in USAGE
-        self.shard = Shard(self.number, self._front)
+        self.shard = Shard(self.number, self._front, self._policy)
         self.shard.restore(keys, dict(zones), _NO_MASKS)
         self.new_series: dict[int, SeriesKey] = {}
         self.new_zones: dict[str, str] = {}
@@ -54,7 +65,7 @@ class Replay:
 
     def take(self, batches: Sequence[Batch]) -> None:
         """The next batches of the log."""
-        change = self.shard.absorb(Columns.of(batches), self._zone_of)
+        change = self.shard.absorb(Columns.of(map(self.erased.applied, batches)), self._zone_of)
         self.new_series, self.new_zones = change.new_series, change.new_zones
         self._waiting.append(archive.fold(change.fresh))
         if sum(map(len, self._waiting)) > _ROWS_AT_A_TIME:

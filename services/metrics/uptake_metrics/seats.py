@@ -9,7 +9,7 @@ from typing import Literal
 
 from uptake.messages.events import LicenseIssued, LicenseRevoked
 from uptake_metrics.accounts import Account
-from uptake_metrics.zones import DAY, day_start
+from uptake_metrics.zones import DAY, day_start, local_day
 
 GRACE_DAYS = 30
 
@@ -38,14 +38,15 @@ def seats(account: Account, day: date) -> Seats:
     A licence that is unlimited has no number of its own, so it counts only on the basis `addressable`; there the
     developers in reach are the seats while any production licence is in force, or when none was ever recorded.
     """
-    in_force = _in_force(account, day_start(day + DAY, account.time_zone))
+    account = account.on(day)
+    held = in_force(account, day)
     count = None
     if account.seats_basis == "addressable":
-        if in_force or not any(_is_production(said) for said in account.licenses):
+        if held or not any(_is_production(said) for said in account.licenses):
             count = account.addressable
     elif account.seats_basis == "purchased":
-        numbers = [said.seats for said in in_force if said.seats != "unlimited"]
-        count = sum(numbers) if len(numbers) == len(in_force) else None
+        numbers = [said.seats for said in held if said.seats != "unlimited"]
+        count = sum(numbers) if len(numbers) == len(held) else None
     return Seats(count or None, account.seats_basis, None if count else "no_seats")
 
 
@@ -55,7 +56,7 @@ def change(account: Account, day: date) -> SeatChange | None:
     A first licence is no rise: there was no number before.
     """
     found = None
-    before = seats(account, day - timedelta(days=GRACE_DAYS + 1)).count
+    before = _last_known(account, day - timedelta(days=GRACE_DAYS + 1))
     for back in range(GRACE_DAYS, -1, -1):
         on = day - timedelta(days=back)
         count = seats(account, on).count
@@ -65,23 +66,45 @@ def change(account: Account, day: date) -> SeatChange | None:
     return found
 
 
-def _in_force(account: Account, end: datetime) -> list[LicenseIssued]:
-    """What is said of each production licence at the last instant before `end`.
+def _last_known(account: Account, day: date) -> int | None:
+    """The seats of `day`, else of the last day before it that had any, however long the gap between two terms was.
 
-    A newer statement replaces the older ones from its own start on: with the same start it is a correction, with a
-    later one a change from then on. Once it has expired or was revoked, older statements do not come back.
+    They change on days of which something was said, so the day before each of those tells all.
     """
-    said: dict[str, LicenseIssued | LicenseRevoked] = {}
-    for statement in account.licenses:
-        if _starts_at(statement) < end:
-            said[statement.license] = statement
+    changes = [local_day(instant, account.time_zone) for said in account.licenses for instant in _instants(said)]
+    changes += [stated.since for _, statements in account.history for stated in statements]
+    before = sorted({on - DAY for on in changes if on - DAY < day}, reverse=True)
+    return next((count for on in (day, *before) if (count := seats(account, on).count)), None)
+
+
+def _instants(statement: LicenseIssued | LicenseRevoked) -> list[datetime]:
+    ends = statement.expires_at if isinstance(statement, LicenseIssued) else None
+    return [_starts_at(statement)] if ends is None else [_starts_at(statement), ends]
+
+
+def in_force(account: Account, day: date) -> list[LicenseIssued]:
+    """The production licences in force at the end of the account's local `day`.
+
+    Once one has expired or was revoked, older statements about it do not come back.
+    """
+    end = day_start(day + DAY, account.time_zone)
     return [
         issued
-        for issued in said.values()
+        for issued in statements(account, day).values()
         if isinstance(issued, LicenseIssued)
         and _is_production(issued)
         and (issued.expires_at is None or issued.expires_at >= end)
     ]
+
+
+def statements(account: Account, day: date) -> dict[str, LicenseIssued | LicenseRevoked]:
+    """What is said of each licence at the last instant of the account's local `day`.
+
+    A newer statement replaces the older ones from its own start on: with the same start it is a correction, with a
+    later one a change from then on.
+    """
+    end = day_start(day + DAY, account.time_zone)
+    return {said.license: said for said in account.licenses if _starts_at(said) < end}
 
 
 def _starts_at(statement: LicenseIssued | LicenseRevoked) -> datetime:

@@ -12,11 +12,13 @@ from itertools import compress
 import numpy as np
 import xxhash
 
-from uptake_metrics.activity import PRODUCTION
-from uptake_metrics.columns import Columns, Unattributed
+from uptake_metrics.activity import PRODUCTION, ActivityPolicy, Refusal, shipped
+from uptake_metrics.columns import IN_NO_BOOK, Columns, Unattributed
 from uptake_metrics.live_days import LiveDays
 from uptake_metrics.series import CONTACT, FEATURE, NO_SERIES, TOTAL, SeriesIndex, SeriesKey
-from uptake_metrics.userdays import I32, U64, Masks, UserDays, distinct, placed, starts
+from uptake_metrics.suppression import Suppression
+from uptake_metrics.user_lists import UserLists
+from uptake_metrics.userdays import I32, U64, Flags, Masks, UserDays, distinct, placed, starts
 from uptake_metrics.windows import Activity, Fresh
 from uptake_metrics.zones import local_days
 
@@ -47,7 +49,7 @@ class Change:
     first_day: dict[str, int]  # per account that has fresh days: the earliest, in days since 1970
     hours: dict[int, HourCounts]  # since 1970; all events are in it, whatever became of them
     unattributed: list[Unattributed] = field(default_factory=list)
-    not_counted: Counter[str] = field(default_factory=Counter)
+    not_counted: Counter[tuple[str, int, Refusal]] = field(default_factory=Counter)  # account, local day, reason
 
 
 def user_hash(user: str) -> int:
@@ -67,15 +69,17 @@ class Shard:
     the narrowest series ends there, and most do.
     """
 
-    def __init__(self, number: int, front: int) -> None:
+    def __init__(self, number: int, front: int, policy: Callable[[], ActivityPolicy] = shipped) -> None:
         self.number = number
         self.activity = Activity(front)
         self.zones: dict[str, str] = {}
-        self._index = SeriesIndex(MAX_FEATURES)
+        self._index = SeriesIndex(MAX_FEATURES, policy)
         self._days = LiveDays()
         self._zone: I32 = np.empty(0, np.int32)  # code by contact series
         self._stored_series = 0
         self._new_zones: dict[str, str] = {}
+        self.lists = UserLists()  # of whom people are named
+        self.erased = Suppression()  # what is stored and held of these people counts as their tombstones'
 
     @property
     def keys(self) -> list[SeriesKey]:
@@ -114,9 +118,14 @@ class Shard:
     def feature(self, account: str, feature: str, environment: str = PRODUCTION) -> int | None:
         return self.series.get(SeriesKey(account, "feature", environment, feature))
 
+    def features_of(self, account: str, environment: str = PRODUCTION) -> dict[str, int]:
+        """The feature series of an account, by feature."""
+        keys = ((self.keys[number], number) for number in self._index.features_of(account))
+        return {key.feature: number for key, number in keys if key.environment == environment}
+
     def contact(self, account: str) -> int | None:
         """The series of any sign of life; none when the account never sent anything."""
-        return self._index.contacts.get(account.encode())
+        return self._index.contacts_utf8.get(account.encode())
 
     def of_account(self, account: str) -> list[int]:
         """Every series of an account, whatever it counts."""
@@ -124,20 +133,29 @@ class Shard:
 
     def absorb(self, columns: Columns, zone_of: Callable[[str], str]) -> Change:
         """Count the events; `zone_of` says the zone of an account that is new to the shard."""
-        contact, series = self._index.narrowest(columns)
+        contact = self._index.contacts(columns)
         self._grow(zone_of)
         days = self._days.days(columns.instants, self._zone.take(contact), self.activity.front)
+        series = self._index.narrowest(columns, contact, days)
+        self._grow(zone_of)
         self.activity.advance(int(days.max(initial=self.activity.front)))
         users = _user_hashes(columns)
-        fresh = self._add(UserDays(series, np.where(series == contact, np.uint64(CONTACT_USER), users), days))
-        return self._change(columns, contact, users, fresh)
+        nobody = series == contact
+        fresh = self._add(UserDays(series, np.where(nobody, np.uint64(CONTACT_USER), users), days))
+        change = self._change(columns, contact, users, fresh)
+        if nobody.any():
+            new = np.repeat([hour != IN_NO_BOOK for hour, _ in columns.hours], [events for _, events in columns.hours])
+            change.not_counted = self._index.refusals(columns, contact, days, nobody & new)
+        return change
 
     def user_days(self, columns: Columns, zone: str) -> UserDays:
         """What these events of known accounts are in another zone, with repeats; counts nothing."""
-        contact, series = self._index.narrowest(columns)
+        columns = Columns.of(map(self.erased.applied, columns.batches))
+        contact, days = self._index.contacts(columns), local_days(columns.instants, zone)
+        series = self._index.narrowest(columns, contact, days)
         self._grow(lambda _: zone)
         users = np.where(series == contact, np.uint64(CONTACT_USER), _user_hashes(columns))
-        rows = [UserDays(series, users, local_days(columns.instants, zone))]
+        rows = [UserDays(series, users, days)]
         while len(rows[-1]):
             rows.append(self._wider(rows[-1]))
         return _joined(rows)
@@ -197,17 +215,17 @@ class Shard:
             new_series={number: self.keys[number] for number in range(self._stored_series, len(self.keys))},
             new_zones=dict(self._new_zones),
             people=self._people(changed, columns, users) if len(fresh) else set(),
-            events=len(columns),
+            events=sum(events for hour, events in columns.hours if hour != IN_NO_BOOK),
             first_day=self._first_days(fresh) if len(fresh) else {},
             hours=_hours(columns, contact),
             unattributed=columns.unattributed,
-            not_counted=columns.not_counted,
         )
 
     def _people(self, changed: list[Fresh], columns: Columns, hashes: U64) -> set[tuple[str, int, str]]:
         """Users that the ring did not hold before: the database may not know what they are called."""
-        series = np.concatenate([part for fresh in changed for part in (fresh.series[fresh.first], fresh.older.series)])
-        person = np.concatenate([part for fresh in changed for part in (fresh.user[fresh.first], fresh.older.user)])
+        new = [(fresh, self._unnamed(fresh)) for fresh in changed]
+        series = np.concatenate([part for fresh, some in new for part in (fresh.series[some], fresh.older.series)])
+        person = np.concatenate([part for fresh, some in new for part in (fresh.user[some], fresh.older.user)])
         total = self._index.kind.take(series) == TOTAL
         series, person = series[total], person[total]
         if not len(person):
@@ -215,15 +233,22 @@ class Shard:
         named = np.isin(hashes, person)
         names = dict(zip(hashes[named].tolist(), map(bytes.decode, compress(columns.users, named)), strict=True))
         keys, pairs = self.keys, zip(series.tolist(), person.tolist(), strict=True)
-        return {(keys[number].account, user, names[user]) for number, user in pairs}
+        told = {(keys[number].account, user, names[user]) for number, user in pairs}
+        return {one for one in told if one[0] not in self.lists.off}
+
+    def _unnamed(self, fresh: Fresh) -> Flags:
+        """Where lists were off for a while, also those whom the ring holds."""
+        if not self.lists.again:
+            return fresh.first
+        again = [number for number in set(fresh.series.tolist()) if self.keys[number].account in self.lists.again]
+        return fresh.first | np.isin(fresh.series, again)
 
     def _first_days(self, fresh: UserDays) -> dict[str, int]:
         """The earliest day of each account."""
-        kind = self._index.kind.take(fresh.series)
-        some = np.flatnonzero(kind != FEATURE)
-        series = fresh.series.take(some)
-        contact = np.where(kind.take(some) == CONTACT, series, self._index.parent.take(series))
-        order = np.sort(contact.astype(np.int64) << 32 | fresh.day.take(some))
+        kind, parent = self._index.kind.take(fresh.series), self._index.parent
+        total = np.where(kind == FEATURE, parent.take(fresh.series), fresh.series)
+        contact = np.where(kind == CONTACT, total, parent.take(total))
+        order = np.sort(contact.astype(np.int64) << 32 | fresh.day)
         earliest = order[starts(order >> 32)]
         numbers, days = (earliest >> 32).tolist(), (earliest & 0xFFFFFFFF).tolist()
         keys = self.keys
@@ -261,6 +286,7 @@ def _hours(columns: Columns, contact: I32) -> dict[int, HourCounts]:
             np.concatenate([np.array([NO_SERIES], np.int32), known.series]),
             np.concatenate([np.array([events], np.int32), known.events]),
         )
+    counts.pop(IN_NO_BOOK, None)
     return counts
 
 

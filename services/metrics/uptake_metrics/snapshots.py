@@ -54,6 +54,17 @@ async def latest(connection: AsyncConnection, subject: str, first: date) -> dict
     return {row.day: Snapshot(*row) for row in rows}
 
 
+async def every_revision(connection: AsyncConnection, subject: str, first: date, last: date) -> list[Snapshot]:
+    """All that was ever published of the days `first..last`, by day and revision."""
+    rows = await connection.execute(
+        text("""
+            SELECT subject, day, revision, body FROM metrics.snapshot
+            WHERE subject = :subject AND day BETWEEN :first AND :last ORDER BY day, revision"""),
+        {"subject": subject, "first": first, "last": last},
+    )
+    return [Snapshot(*row) for row in rows]
+
+
 async def revisions(connection: AsyncConnection, subject: str, first: date, last: date) -> dict[date, int]:
     """The newest revision number of each published day of `first..last`."""
     rows = await connection.execute(

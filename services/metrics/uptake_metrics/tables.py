@@ -177,7 +177,7 @@ zone_change = Table(
     Column("kept_until", Date, comment="days up to this one could not be recomputed and keep the former zone"),
 )
 
-#: Usage of an instance that no account is known for yet, kept as it came.
+#: Usage of an instance that names no account, kept as it came; and whose it is once the instance is mapped.
 unattributed_usage = Table(
     "unattributed_usage",
     metadata,
@@ -187,6 +187,12 @@ unattributed_usage = Table(
     Column("environment", Text, primary_key=True),
     Column("actor", Text, primary_key=True),
     Column("occurred_at", DateTime(timezone=True), primary_key=True),
+    Column("import_id", Text, nullable=False, server_default=text("''")),
+    Column("stored_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("attributed_to", Text),
+    Column("attributed_at", DateTime(timezone=True)),
+    Index("unattributed_waiting", "instance", postgresql_where=text("attributed_to IS NULL")),
+    Index("unattributed_done", "attributed_at", postgresql_where=text("attributed_at IS NOT NULL")),
 )
 
 #: Every fact as it stands in FACTS; accounts and trials are folds over these rows. Known by its subject: a stream that
@@ -242,4 +248,118 @@ snapshot = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("sent", Boolean, nullable=False, server_default=text("false")),
     Index("snapshot_unsent", "created_at", postgresql_where=text("NOT sent")),
+)
+
+#: How many events of an account's local day the activity policy refused, by reason; deliveries, as they came.
+not_counted = Table(
+    "not_counted",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("events", BigInteger, nullable=False),
+)
+
+#: The content of the configuration files under which the published days of a shard were last put on the worklist.
+evaluated_under = Table(
+    "evaluated_under",
+    metadata,
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("fingerprint", Text, nullable=False),
+)
+
+#: Of each instance and UTC day the first and the last heartbeat. `sequence`: of the newest that changed the row, in
+#: FACTS, so that replicas find what is new.
+heartbeat = Table(
+    "heartbeat",
+    metadata,
+    Column("instance", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("first_at", DateTime(timezone=True), nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Index("heartbeat_by_sequence", "sequence"),
+)
+
+#: Which accounts were given usage of an instance, and the environment in which what was sent for production counts.
+#: `shard` is the account's; `first_at` and `last_at` of the events that it was given.
+attribution = Table(
+    "attribution",
+    metadata,
+    Column("instance", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("environment", Text, nullable=False),
+    Column("shard", SmallInteger, nullable=False),
+    Column("first_at", DateTime(timezone=True), nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+)
+
+#: The audit of instances that were taken from an account.
+instance_change = Table(
+    "instance_change",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("instance", Text, nullable=False),
+    Column("from_account", Text, nullable=False),
+    Column("from_environment", Text, nullable=False),
+    Column("to_account", Text),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    Column(
+        "kept_until", Date, comment="days up to this one could not be recomputed and keep what the installation brought"
+    ),
+)
+
+#: The key under which erased people are recognised; made with the first erasure.
+erasure_key = Table(
+    "erasure_key",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("key", LargeBinary, nullable=False),
+)
+
+#: Who was erased, as a keyed digest of the id: enough to recognise it when it comes again, and nothing else. What of
+#: stream `stream_uuid` was counted up to sequence `until` counts as the tombstone's.
+erased = Table(
+    "erased",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("shard", SmallInteger, nullable=False),
+    Column("tombstone", Text, nullable=False),
+    Column("stream_uuid", Text),
+    Column("until", BigInteger, nullable=False),
+    Column("erased_at", DateTime(timezone=True), nullable=False),
+    Index("erased_by_shard", "shard"),
+)
+
+#: An erasure, named after the subject of its fact. `user_id` is null as soon as nothing is left to do.
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("fact", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("shard", SmallInteger, nullable=False),
+    Column("user_id", Text),
+    Column("state", Text, nullable=False),
+    Column("asked_at", DateTime(timezone=True), nullable=False),
+    Column("finished_at", DateTime(timezone=True)),
+    Column("receipt", JSONB, nullable=False),
+    Index("erasure_unfinished", "shard", postgresql_where=text("finished_at IS NULL")),
+)
+
+#: Messages that name an erased person and are to be replaced, or were: by them one knows which numbers are missing from
+#: a stream for no other reason. `erasure`: the job that found them; empty for those that came after it. `copy`: the
+#: sequence of the message that stands for it.
+erased_message = Table(
+    "erased_message",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("erasure", Text, primary_key=True),
+    Column("shard", SmallInteger, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("copy", BigInteger),
+    Column("replaced", Boolean, nullable=False, server_default=text("false")),
+    Index("erased_message_waiting", "shard", "stream", "sequence", postgresql_where=text("NOT replaced")),
 )

@@ -6,7 +6,7 @@ The one place that KPIs, lists, charts and gauges get their counts from. Judges 
 import asyncio
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,11 +15,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake_metrics import activity_store, archive, mask_store, userdays
 from uptake_metrics.activity import PRODUCTION
+from uptake_metrics.aliases import Aliases, aliases
 from uptake_metrics.counting import Counting
+from uptake_metrics.feature_tally import FeatureTally
 from uptake_metrics.kpis import Counts
+from uptake_metrics.links import Links
 from uptake_metrics.series import SeriesKey
 from uptake_metrics.shard import CONTACT_USER, Shard
-from uptake_metrics.userdays import EPOCH_DAYS, U64, WINDOWS, Masks
+from uptake_metrics.user_lists import UserListsOff
+from uptake_metrics.userdays import EPOCH_DAYS, I32, U64, WINDOWS, Masks
 from uptake_metrics.zones import to_day, to_number
 
 ACCOUNTS_A_TURN = 10  # between two turns of the event loop: about 2 ms
@@ -39,11 +43,27 @@ class Tallied:
 
 
 class Tally:
-    """Reads the shards of `counting`, and the archive behind them."""
+    """Reads the shards of `counting`, and the archive behind them.
 
-    def __init__(self, engine: AsyncEngine, counting: Counting) -> None:
+    What is kept of people is kept by the id of each event. Here, and nowhere before, the linked ids of a person become
+    one: all that is booked stays right, and unlinking brings everything back.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, counting: Counting, links_of: Callable[[str], Links] = lambda _: ()
+    ) -> None:
+        """`links_of`: which ids of an account name one person, by its facts."""
         self._engine = engine
         self._counting = counting
+        self._links_of = links_of
+        self.features = FeatureTally(engine, counting, self._aliases)
+
+    def _aliases(self, account: str) -> Aliases | None:
+        """The links as of the facts that are folded here, and the ids as of the user-days that are counted here."""
+        links, erased = self._links_of(account), self._counting.shard_of(account).erased
+        if account in erased.accounts:
+            links = tuple((erased.name(account, user), erased.name(account, other)) for user, other in links)
+        return aliases(links)
 
     def now(self, account: str, day: date, environment: str = PRODUCTION) -> Tallied | None:
         """One day, from memory alone; null where the ring cannot tell and `days` has to."""
@@ -57,7 +77,11 @@ class Tally:
         if heard is None:
             return None
         series = shard.total(account, environment)
-        counts = _NOBODY if series is None else _ring_counts(shard, series, range(number, number + 1))[0]
+        counts = (
+            _NOBODY
+            if series is None
+            else _ring_counts(shard, series, range(number, number + 1), self._aliases(account))[0]
+        )
         return Tallied(day, counts, heard)
 
     async def days(self, account: str, first: date, last: date, environment: str = PRODUCTION) -> list[Tallied]:
@@ -72,7 +96,7 @@ class Tally:
             series = shard.total(account, environment)
             counts = [_NOBODY] * len(span)
             if series is not None:
-                counts = await _counts(connection, shard, series, span)
+                counts = await _counts(connection, shard, series, span, self._aliases(account))
         return [Tallied(to_day(day), count, _newest(heard, day)) for day, count in zip(span, counts, strict=True)]
 
     async def on(self, accounts: Mapping[str, date]) -> dict[str, Tallied]:
@@ -107,7 +131,9 @@ class Tally:
         told = {}
         for account in accounts:
             newest = heard.get(contacts[account] or 0)
-            counts = _NOBODY if totals[account] is None else _counted(counted, totals[account] or 0, number)
+            counts = _NOBODY
+            if totals[account] is not None:
+                counts = _counted(counted, totals[account] or 0, number, self._aliases(account))
             told[account] = Tallied(day, counts, None if newest is None else to_day(newest))
         return told
 
@@ -131,12 +157,39 @@ class Tally:
         wanted = [shard.series[kind] for kind in kinds if kind in shard.series]
         async with self._engine.connect() as connection:
             found = await _masks_of(connection, shard, to_number(first), to_number(last), wanted)
-        return archive.between(archive.as_one(found), to_number(first), to_number(last))
+        kept = archive.between(archive.as_one(found), to_number(first), to_number(last))
+        same = self._aliases(account)
+        return same.merged(kept) if same else kept
+
+    async def every_mask(self, accounts: Iterable[str], last: date) -> AsyncIterator[tuple[str, Masks]]:
+        """`masks` of each of these accounts, from the beginning to `last`; read a shard at a time."""
+        of_shard: dict[int, list[str]] = defaultdict(list)
+        for account in accounts:
+            of_shard[self._counting.shard_of(account).number].append(account)
+        for number, names in of_shard.items():
+            shard = self._counting.shards[number]
+            totals = {account: shard.total(account) for account in names}
+            async with self._engine.connect() as connection:
+                found = await _masks_of(connection, shard, 0, to_number(last), totals.values())
+            found = archive.until(found, to_number(last))
+            for account, series in totals.items():
+                mine, same = archive.as_one(_rows_of(found, series)), self._aliases(account)
+                yield account, same.merged(mine) if same else mine
 
     async def names(self, account: str, hashes: U64) -> list[str]:
-        """What these people are called, sorted."""
+        """What these people are called, sorted; whoever was not heard of since lists are on again is `unnamed`.
+
+        Raises `UserListsOff`.
+        """
+        if account in self._counting.lists.off:
+            raise UserListsOff(account)
+        hashes = np.unique(hashes)
         async with self._engine.connect() as connection:
-            return await activity_store.names(connection, account, hashes.tolist())
+            known = await activity_store.names(connection, account, hashes.tolist())
+        same = self._aliases(account)
+        if same:  # the id that others go by may never have done anything itself
+            known = sorted({*known, *(same.names[user] for user in hashes.tolist() if user in same.names)})
+        return known + [f"unnamed:{number}" for number in range(1, len(hashes) - len(known) + 1)]
 
     async def users(self, account: str, day: date, window: str, feature: str | None) -> list[str]:
         """The people behind a count, sorted."""
@@ -156,7 +209,8 @@ class Tally:
                 hashes = archive.active(
                     await mask_store.masks(connection, shard.number, first, last, [series]), first, last
                 )
-            return await activity_store.names(connection, account, hashes.tolist())
+        same = self._aliases(account)
+        return await self.names(account, np.unique(same.persons_of(hashes)) if same else hashes)
 
 
 async def _masks_of(
@@ -166,37 +220,56 @@ async def _masks_of(
     return await mask_store.masks(connection, shard.number, max(0, first), last, wanted)
 
 
-def _counted(masks: Masks, series: int, day: int) -> Counts:
+def _rows_of(masks: Masks, series: int | None) -> Masks:
+    """One series among several; nothing of an account that has none."""
+    rows = slice(*np.searchsorted(masks.series, [series, series + 1]).tolist()) if series is not None else slice(0)
+    return Masks(masks.series[rows], masks.epoch[rows], masks.user[rows], masks.mask[rows])
+
+
+def _counted(masks: Masks, series: int, day: int, same: Aliases | None) -> Counts:
     """One day of one series among the masks of several."""
-    rows = slice(*np.searchsorted(masks.series, [series, series + 1]).tolist())
-    mine = Masks(masks.series[rows], masks.epoch[rows], masks.user[rows], masks.mask[rows])
-    return _archived(mine, range(day, day + 1))[0] if len(mine) else _NOBODY
+    mine = _rows_of(masks, series)
+    return _archived(mine, range(day, day + 1), same)[0] if len(mine) else _NOBODY
 
 
-async def _counts(connection: AsyncConnection, shard: Shard, series: int, span: range) -> list[Counts]:
+async def _counts(
+    connection: AsyncConnection, shard: Shard, series: int, span: range, same: Aliases | None
+) -> list[Counts]:
     ring = shard.activity
     if span.start >= ring.first_exact_day and span.stop - 1 <= ring.last_exact_day:
-        return _ring_counts(shard, series, span)
+        return _ring_counts(shard, series, span, same)
     masks = await _masks_of(connection, shard, span.start - 2 * _LONGEST + 1, span.stop - 1, [series])
-    return _archived(masks, span)
+    return _archived(masks, span, same)
 
 
-def _archived(masks: Masks, span: range) -> list[Counts]:
+def _archived(masks: Masks, span: range, same: Aliases | None) -> list[Counts]:
     """Of masks that reach back two of the longest windows: the oldest day whose DAU is asked for has a window too."""
-    early, last = span.start - _LONGEST + 1, span.stop - 1
-    return _by_day(span, archive.daily(masks, span.start, last), archive.daily(masks, early, last).dau.tolist())
+    return _by_day(span, *_daily(same.merged(masks) if same else masks, span))
 
 
-def _ring_counts(shard: Shard, series: int, span: range) -> list[Counts]:
+def _ring_counts(shard: Shard, series: int, span: range, same: Aliases | None) -> list[Counts]:
+    """The book counts every id as a person: for linked ones it is put right, at the price of the linked ones alone."""
     ring, last = shard.activity, span.stop - 1
-    dau = ring.daily(span.start - _LONGEST + 1, last, series)
-    return _by_day(span, ring.history(series, span.start, last), dau.tolist())
+    windows, dau = ring.history(series, span.start, last), ring.daily(span.start - _LONGEST + 1, last, series)
+    if same:
+        linked = ring.dump_users(series, same.users)
+        apart, early_apart = _daily(linked, span)
+        as_one, early_as_one = _daily(same.merged(linked), span)
+        wau, mau = (windows.wau - apart.wau + as_one.wau), (windows.mau - apart.mau + as_one.mau)
+        windows, dau = userdays.Counts(as_one.dau, wau, mau), dau - early_apart + early_as_one
+    return _by_day(span, windows, dau)
 
 
-def _by_day(span: range, windows: userdays.Counts, dau: Sequence[int]) -> list[Counts]:
+def _daily(masks: Masks, span: range) -> tuple[userdays.Counts, I32]:
+    """The windows that end on each day, and DAU from 29 days before."""
+    early, last = span.start - _LONGEST + 1, span.stop - 1
+    return archive.daily(masks, span.start, last), archive.daily(masks, early, last).dau
+
+
+def _by_day(span: range, windows: userdays.Counts, dau: I32) -> list[Counts]:
     """`dau` begins 29 days before the span."""
-    wau, mau = windows.wau.tolist(), windows.mau.tolist()
-    return [Counts(tuple(dau[at : at + _LONGEST]), wau[at], mau[at]) for at in range(len(span))]
+    wau, mau, days = windows.wau.tolist(), windows.mau.tolist(), dau.tolist()
+    return [Counts(tuple(days[at : at + _LONGEST]), wau[at], mau[at]) for at in range(len(span))]
 
 
 async def _contact_days(connection: AsyncConnection, shard: Shard, contact: int, span: range) -> list[int]:

@@ -4,16 +4,18 @@ Source: the domain definition, "Trials (pre-sales)". A quarter is named as in `2
 All comparisons are between exact fractions; rounding is for the reader only.
 """
 
+import calendar
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from uptake.messages.fields import Message
-from uptake.messages.kpi import Trial
+from uptake.messages.events import OpportunityClosed
+from uptake.messages.kpi import ClosureKpi, NewAcvKpi, TeamKpis, Trial, TrialsKpi
 from uptake_metrics.deals import Deal, annual_change_cents
 from uptake_metrics.kpis import rounded
 from uptake_metrics.trials import TrialClock, trial
+from uptake_metrics.zones import DAY
 
 MAJORITY = Fraction(1, 2)
 """The share of standard trials within their target has to be above it; of complex ones it has to be all."""
@@ -21,80 +23,40 @@ MAJORITY = Fraction(1, 2)
 CLOSURE_TARGET = Fraction("0.80")
 
 
-class TrialsKpi(Message):
-    """The trials of one complexity that stopped in the quarter, judged by their last complexity.
+class Quarter(NamedTuple):
+    """Its first and its last day."""
 
-    `share` = `within` / `n`. The median of an even number lies halfway between the middle two; `p90_days` is by
-    nearest rank: the smallest number of days that at least 90 % of the trials did not exceed. Trials that skipped
-    stage 4 are in `n`, but not in these two.
-    """
-
-    n: int
-    within: int
-    share: float | None
-    met: bool | None
-    median_days: float | None
-    p90_days: int | None
-    reason: Literal["no_trials_stopped", "all_skipped_stage_4"] | None
-
-
-class ClosureKpi(Message):
-    """`num` technical wins of `den` opportunities that entered stage 4 and concluded in the quarter."""
-
-    num: int
-    den: int
-    value: float | None
-    target: float
-    met: bool | None
-    reason: Literal["none_concluded"] | None
-
-
-class NewAcvKpi(Message):
-    """What was won in the quarter. `cents` adds what recurs more a year, `net_cents` takes off what recurs less.
-
-    A null says why in `reason`: amounts of several currencies are never added, and an amount that one won deal does
-    not tell is not taken for 0. `customers` are accounts with new business that had won nothing before the quarter;
-    a product is sold once in each deal that names it.
-    """
-
-    currency: str | None
-    cents: int | None
-    net_cents: int | None
-    customers: int
-    opportunities: int
-    products: int
-    reason: Literal["nothing_won", "mixed_currencies", "incomplete_deals"] | None
-
-
-class TeamKpis(Message):
-    """`GET /api/v1/team`."""
-
-    quarter: str
-    standard: TrialsKpi
-    complex: TrialsKpi
-    closure: ClosureKpi
-    new_acv: NewAcvKpi
+    first: date
+    last: date
 
 
 def team_kpis(quarter: str, clocks: Iterable[TrialClock], deals: Mapping[str, Deal]) -> TeamKpis:
-    """All numbers of `quarter`, to date if it is not over. `deals` are by opportunity."""
-    clocks = list(clocks)
-    stopped = [
-        trial(clock, clock.stopped) for clock in clocks if clock.stopped and quarter_of(clock.stopped) == quarter
-    ]
-    concluded = [clock for clock in clocks if _concluded_in(quarter, clock, deals.get(clock.opportunity))]
+    """All numbers of `quarter`, to date if it is not over. `deals` are by opportunity.
+
+    As it stood at the end of the quarter: what happened later belongs to later quarters.
+    """
+    days = days_of(quarter)
+    touched = [one for one in clocks if one.since >= days.first]  # of the others everything was over before it began
+    then = [clock for one in touched if (clock := one.at_end_of(days.last))]
+    stopped = [trial(one, one.stopped) for one in then if one.stopped and days.first <= one.stopped <= days.last]
     return TeamKpis(
         quarter=quarter,
         standard=_trials([one for one in stopped if one.complexity == "standard"], lambda share: share > MAJORITY),
         complex=_trials([one for one in stopped if one.complexity == "complex"], lambda share: share == 1),
-        closure=_closure(concluded),
-        new_acv=_new_acv(quarter, deals.values()),
+        closure=_closure([clock for clock in then if _concluded_in(days, clock, deals.get(clock.opportunity))]),
+        new_acv=_new_acv(days, deals.values()),
     )
 
 
 def quarter_of(day: date) -> str:
     """The names sort like the quarters."""
     return f"{day.year:04}Q{(day.month + 2) // 3}"
+
+
+def days_of(quarter: str) -> Quarter:
+    """Of a name as in `2026Q3`; ValueError of the year 0."""
+    year, month = int(quarter[:4]), 3 * int(quarter[5])
+    return Quarter(date(year, month - 2, 1), date(year, month, calendar.monthrange(year, month)[1]))
 
 
 def _trials(stopped: Sequence[Trial], met: Callable[[Fraction], bool]) -> TrialsKpi:
@@ -115,10 +77,14 @@ def _trials(stopped: Sequence[Trial], met: Callable[[Fraction], bool]) -> Trials
     )
 
 
-def _concluded_in(quarter: str, clock: TrialClock, deal: Deal | None) -> bool:
-    """A trial that skipped stage 4 never entered it, and says nothing about how trials go."""
-    day = deal.concluded if deal else None
-    return day is not None and quarter_of(day) == quarter and not clock.stage_skipped
+def _concluded_in(days: Quarter, clock: TrialClock, deal: Deal | None) -> bool:
+    """A trial that skipped stage 4 never entered it, and says nothing about how trials go.
+
+    One that was decided before it entered concludes on the day on which it does.
+    """
+    then = deal and deal.at_end_of(days.last)
+    day = then.concluded if then else None
+    return clock.entered and day is not None and days.first <= max(day, clock.targets[0][0]) <= days.last
 
 
 def _closure(concluded: Sequence[TrialClock]) -> ClosureKpi:
@@ -135,26 +101,55 @@ def _closure(concluded: Sequence[TrialClock]) -> ClosureKpi:
     )
 
 
-def _new_acv(quarter: str, deals: Iterable[Deal]) -> NewAcvKpi:
-    ever = [deal.close for deal in deals if deal.close and deal.close.said.outcome == "won"]
-    won = [close.said for close in ever if quarter_of(close.day) == quarter]
-    before = {close.said.account for close in ever if quarter_of(close.day) < quarter}
-    currencies = {said.currency for said in won}
-    changes = [change for said in won if (change := annual_change_cents(said)) is not None]
+class _Booking(NamedTuple):
+    """What is won of one deal at the end of the quarter, and what was at the end of the one before."""
+
+    now: OpportunityClosed | None
+    was: OpportunityClosed | None
+
+
+def _new_acv(days: Quarter, deals: Iterable[Deal]) -> NewAcvKpi:
+    deals = list(deals)
+    bookings = [booking for deal in deals if deal.since >= days.first and (booking := _booking(days, deal))]
+    won = [booking.now for booking in bookings if booking.now and not booking.was]
+    currencies = {said.currency for booking in bookings for said in booking if said}
+    changes = [(_change(booking.now), _change(booking.was)) for booking in bookings]
+    known = [(now, was) for now, was in changes if now is not None and was is not None]
     reason: Literal["nothing_won", "mixed_currencies", "incomplete_deals"] | None = None
-    if not won:
+    if not bookings:
         reason = "nothing_won"
     elif len(currencies - {None}) > 1:
         reason = "mixed_currencies"
-    elif None in currencies or len(changes) < len(won):
+    elif None in currencies or len(known) < len(changes):
         reason = "incomplete_deals"
     is_known = reason in (None, "nothing_won")  # nothing is exactly 0, in no currency
     return NewAcvKpi(
-        currency=None if reason else won[0].currency,
-        cents=sum(max(change, 0) for change in changes) if is_known else None,
-        net_cents=sum(changes) if is_known else None,
-        customers=len({said.account for said in won if said.kind == "new"} - before),
+        currency=None if reason else currencies.pop(),
+        cents=sum(max(now, 0) - max(was, 0) for now, was in known) if is_known else None,
+        net_cents=sum(now - was for now, was in known) if is_known else None,
+        customers=_new_customers(days, won, deals),
         opportunities=len(won),
         products=sum(len(set(said.products)) for said in won),
         reason=reason,
     )
+
+
+def _booking(days: Quarter, deal: Deal) -> _Booking | None:
+    """Null where the quarter changed nothing."""
+    now, was = deal.at_end_of(days.last), deal.at_end_of(days.first - DAY)
+    booking = _Booking(now.sale if now else None, was.sale if was else None)
+    return booking if booking.now != booking.was else None
+
+
+def _change(said: OpportunityClosed | None) -> int | None:
+    return annual_change_cents(said) if said else 0
+
+
+def _new_customers(days: Quarter, won: Sequence[OpportunityClosed], deals: Iterable[Deal]) -> int:
+    """Accounts with new business of which nothing was ever won before the quarter."""
+    new = {said.account for said in won if said.kind == "new"}
+    for deal in deals if new else ():
+        for state in (*deal.earlier, deal) if deal.earlier else (deal,):
+            if state.since < days.first and state.sale:
+                new.discard(state.sale.account)
+    return len(new)

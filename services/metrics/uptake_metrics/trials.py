@@ -5,7 +5,7 @@ day 0.
 """
 
 import calendar
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal, NamedTuple
@@ -14,9 +14,11 @@ from uptake.messages.events import OpportunityClosed, OpportunityReopened, Oppor
 from uptake.messages.facts import Fact, FactEvent
 from uptake.messages.kpi import Trial
 from uptake_metrics.accounts import in_order
+from uptake_metrics.past import Dated
 from uptake_metrics.zones import DAY, local_day
 
 Complexity = Literal["standard", "complex"]
+Reached = Literal["approaching", "breached", "overlong", "policy"]
 
 TARGET_DAYS: dict[Complexity, int] = {"standard": 21, "complex": 30}
 APPROACHING_DAYS = 5
@@ -26,7 +28,7 @@ TRIAL_STAGE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class TrialClock:
+class TrialClock(Dated):
     """What the facts of one opportunity say of its trial."""
 
     opportunity: str
@@ -42,6 +44,8 @@ class TrialClock:
     spans: tuple[tuple[date, date | None], ...] = ()
     """The days in stage 4, from and to; an open end while the clock ticks."""
     stopped: date | None = None
+    entered: bool = False
+    """It was in stage 4 itself, not only beyond."""
     stage_skipped: bool = False
 
 
@@ -55,14 +59,16 @@ class Limits(NamedTuple):
 
 
 def fold(opportunity: str, facts: Iterable[Fact], vendor_zone: str) -> TrialClock | None:
-    """The clock after the facts of `opportunity`, in any order and any number of times; null before stage 4.
+    """The clock after the facts of `opportunity`, in any order and any number of times; null before stage 4."""
+    return TrialClock.newest(clock for clock in _states(opportunity, facts, vendor_zone) if clock.targets)
 
-    For a past day, fold the facts that occurred until its end.
-    """
+
+def _states(opportunity: str, facts: Iterable[Fact], vendor_zone: str) -> Iterator[TrialClock]:
     clock = TrialClock(opportunity)
     for fact in in_order(facts):
-        clock = _ticked(_heard(clock, fact.event), local_day(fact.occurred_at, vendor_zone))
-    return clock if clock.targets else None
+        day = local_day(fact.occurred_at, vendor_zone)
+        clock = replace(_ticked(_heard(clock, fact.event), day), since=day)
+        yield clock
 
 
 def trial(clock: TrialClock, day: date) -> Trial:
@@ -114,6 +120,18 @@ def limits(clock: TrialClock) -> Limits:
     )
 
 
+def reached(clock: TrialClock, day: date) -> list[Reached]:
+    """The limits that the running trial has reached by `day`, in the order in which a standard trial reaches them."""
+    on = limits(clock)
+    names: dict[Reached, date | None] = {
+        "approaching": on.approaching_on,
+        "breached": on.breached_on,
+        "overlong": on.overlong_on,
+        "policy": on.policy_on,
+    }
+    return [name for name, first in names.items() if first is not None and first <= day]
+
+
 def _heard(clock: TrialClock, event: FactEvent) -> TrialClock:
     """What the event says, before it moves the clock. The newest statement of each attribute holds."""
     match event:
@@ -148,9 +166,15 @@ def _ticked(clock: TrialClock, day: date) -> TrialClock:
     targets = clock.targets
     if not targets or targets[-1][1] != clock.complexity:
         targets += ((day, clock.complexity),)
-    spans = _spans(clock, day, ticking=clock.stage == TRIAL_STAGE and not over)
-    stage_skipped = over and not spans and clock.outcome is None
-    return replace(clock, targets=targets, spans=spans, stopped=day if over else None, stage_skipped=stage_skipped)
+    entered = clock.entered or clock.stage == TRIAL_STAGE
+    return replace(
+        clock,
+        targets=targets,
+        spans=_spans(clock, day, ticking=clock.stage == TRIAL_STAGE and not over),
+        stopped=day if over else None,
+        entered=entered,
+        stage_skipped=over and not entered and clock.outcome is None,
+    )
 
 
 def _spans(clock: TrialClock, day: date, *, ticking: bool) -> tuple[tuple[date, date | None], ...]:

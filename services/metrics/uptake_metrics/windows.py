@@ -217,7 +217,14 @@ class Activity:
 
     def dump(self, series: Sequence[int] | I32 | None = None) -> Masks:
         """The ring as epoch masks, of some series (all distinct) or of all."""
-        slots = self._table.live() if series is None else self._slots_of(series)[0]
+        return self._dump(self._table.live() if series is None else self._slots_of(series)[0])
+
+    def dump_users(self, series: int, users: U64) -> Masks:
+        """The same of some users of one series (all distinct), at the price of those alone."""
+        slots = self._table.find(np.full(len(users), series, np.int32), users)
+        return self._dump(slots[slots != ABSENT])
+
+    def _dump(self, slots: I64) -> Masks:
         parts = [(epoch, self._table.mask[slots] & span) for epoch, span in self._epochs()]
         epoch = np.repeat(np.array([epoch for epoch, _ in parts], dtype=np.int32), len(slots))
         slots, mask = np.tile(slots, len(parts)), np.concatenate([mask for _, mask in parts])

@@ -15,6 +15,7 @@ EVER = date(1970, 1, 1)
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ACCOUNT, _TRIAL = "account:", "trial:"
+TEAM = "team:"
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,7 @@ class AccountUpdated(Event):
     policy: Label | None = None
     seats_basis: Literal["purchased", "addressable", "none"] | None = None
     addressable: Count | None = None
+    user_lists: bool | None = None
 
 
 class _License(Event):

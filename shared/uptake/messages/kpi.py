@@ -6,6 +6,8 @@ A null number always has a reason.
 
 from typing import Literal
 
+from pydantic import Field
+
 from uptake.messages.fields import Day, Instant, Message
 
 DataHealth = Literal["fresh", "stale", "none"]
@@ -25,7 +27,11 @@ class UsageKpi(Message):
 
 
 class AdoptionKpi(Message):
-    """adoption(D) = MAU(D) / seats(D), judged by the step of the ladder that day `n` after the anchor stands on."""
+    """adoption(D) = MAU(D) / seats(D), judged by the step of the ladder that day `n` after the anchor stands on.
+
+    `policy_version`: the day from which the version of the policy holds that judged this day. `policy_source`: whether
+    the account's own statement, its segment or the default chose the policy. `reason` also says why there is no target.
+    """
 
     value: float | None
     num: int | None
@@ -40,10 +46,17 @@ class AdoptionKpi(Message):
     reason: str | None
     next_target: float | None = None
     band_end: int | None = None
+    policy_version: Day | None = None
+    policy_source: Literal["account", "segment", "default"] | None = None
+    anchor: Day | None = None
 
 
 class AccountKpis(Message):
-    """`GET /api/v1/accounts/{account}/kpis`."""
+    """`GET /api/v1/accounts/{account}/kpis`.
+
+    `source_of_counts`: counted events, or the ping of `ping_day`, which alone tells `registered`; null: nobody says.
+    `mau_at_most` is not null where pings of several installations bound MAU and do not tell it: `mau` is the least.
+    """
 
     account: str
     as_of: Day
@@ -58,6 +71,39 @@ class AccountKpis(Message):
     reason: str | None
     usage: UsageKpi
     adoption: AdoptionKpi
+    telemetry: Literal["full", "pings", "none"] | None = None
+    source_of_counts: Literal["events", "pings"] | None = None
+    mau_at_most: int | None = None
+    ping_day: Day | None = None
+    registered: int | None = None
+
+
+class RatioKpi(Message):
+    """`num` / `den` exactly, and rounded to four decimals. A null value says why in `reason`."""
+
+    value: float | None
+    num: int | None
+    den: int | None
+    reason: str | None
+
+
+class UseCaseKpi(Message):
+    """saturation(D) = MAU of the use case / MAU(D), both in the 30 local days that end at D."""
+
+    use_case: str
+    mau: int | None
+    saturation: RatioKpi
+
+
+class BreadthKpi(Message):
+    """How many of `of` use cases had an active user in the 30 local days, and how many an active user has on average.
+
+    `per_user`: pairs of active user and use case / MAU.
+    """
+
+    used: int | None
+    of: int
+    per_user: RatioKpi
 
 
 class AccountSnapshot(Message):
@@ -65,7 +111,9 @@ class AccountSnapshot(Message):
 
     One change often revises many days. They are published oldest first as parts `part` of `parts`: what is between the
     first and the last is neither the old truth nor the new one, so a reader judges at the last.
-    `closed_at`: the instant at which the day closed.
+    `closed_at`: the instant at which the day closed. `use_cases` and `breadth` are by the taxonomy in force when the
+    day was published. `features_first_used`: those that the account had never used before this day. `import_id`: the
+    import that made this revision, if one did. `facts_to`: the sequence in FACTS up to which facts were known.
     """
 
     account: str
@@ -87,7 +135,12 @@ class AccountSnapshot(Message):
     closed_at: Instant | None = None
     part: int = 1
     parts: int = 1
+    import_id: str | None = None
+    facts_to: int | None = None
     kpis: AccountKpis
+    use_cases: list[UseCaseKpi] = Field(default_factory=list)
+    breadth: BreadthKpi | None = None
+    features_first_used: list[str] = Field(default_factory=list)
 
 
 class Trial(Message):
@@ -112,11 +165,22 @@ class Trial(Message):
     flags: list[str]
 
 
+class TrialUsage(Message):
+    """How many people of the account were active in environment `trial`, on its local day `as_of` and before."""
+
+    as_of: Day
+    dau: int | None
+    wau: int | None
+    mau: int | None
+    reason: str | None
+
+
 class TrialSnapshot(Message):
-    """One trial whenever a fact moved it. Subject: `kpi.trial.v1.<token of the opportunity>`.
+    """One trial whenever a fact moved it, and each day while it runs. Subject: `kpi.trial.v1.<token of opportunity>`.
 
     The four days say when each limit was or will be reached if the trial keeps running, so that a clock alone can
-    tell; null when it will not be: while the clock stands still, and once the trial has stopped.
+    tell; null when it will not be: while the clock stands still, and once the trial has stopped. `usage` is of the
+    account's last closed day; null once the trial has stopped.
     """
 
     trial: Trial
@@ -129,4 +193,70 @@ class TrialSnapshot(Message):
     region: str | None
     owner: str | None
     name: str | None
+    published_at: Instant
+    usage: TrialUsage | None = None
+
+
+class TrialsKpi(Message):
+    """The trials of one complexity that stopped in the quarter, judged by their last complexity.
+
+    `share` = `within` / `n`. The median of an even number lies halfway between the middle two; `p90_days` is by
+    nearest rank: the smallest number of days that at least 90 % of the trials did not exceed. Trials that skipped
+    stage 4 are in `n`, but not in these two.
+    """
+
+    n: int
+    within: int
+    share: float | None
+    met: bool | None
+    median_days: float | None
+    p90_days: int | None
+    reason: Literal["no_trials_stopped", "all_skipped_stage_4"] | None
+
+
+class ClosureKpi(Message):
+    """`num` technical wins of `den` opportunities that entered stage 4 and concluded in the quarter."""
+
+    num: int
+    den: int
+    value: float | None
+    target: float
+    met: bool | None
+    reason: Literal["none_concluded"] | None
+
+
+class NewAcvKpi(Message):
+    """What was won in the quarter. `cents` adds what recurs more a year, `net_cents` takes off what recurs less.
+
+    Of a deal that an earlier quarter already told of and that was reopened since, the quarter tells the difference, so
+    that quarters add up. A null says why in `reason`: amounts of several currencies are never added, and an amount that
+    one deal does not tell is not taken for 0. `customers` are accounts with new business that had won nothing before
+    the quarter; a product is sold once in each deal that names it.
+    """
+
+    currency: str | None
+    cents: int | None
+    net_cents: int | None
+    customers: int
+    opportunities: int
+    products: int
+    reason: Literal["nothing_won", "mixed_currencies", "incomplete_deals"] | None
+
+
+class TeamKpis(Message):
+    """`GET /api/v1/team`: by days in the vendor's zone, from the facts that are dated until the end of the quarter."""
+
+    quarter: str
+    standard: TrialsKpi
+    complex: TrialsKpi
+    closure: ClosureKpi
+    new_acv: NewAcvKpi
+
+
+class TeamSnapshot(Message):
+    """The running quarter, to date, whenever a fact or the turn of the quarter moved it. Subject: `kpi.team.v1`."""
+
+    team: TeamKpis
+    revision: int
+    vendor_zone: str
     published_at: Instant

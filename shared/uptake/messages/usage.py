@@ -33,6 +33,12 @@ class UsageBatch(Message):
     acknowledged: int | None = Field(
         default=None, description="events of this writer and shard that the broker had stored when the batch left"
     )
+    rewrite_of: int | None = Field(
+        default=None,
+        ge=1,
+        description="the message of USAGE that this one stands for, with an erased person's id taken out of it: it"
+        " brings nothing new, and is in no book",
+    )
     accounts: list[str]
     users: list[str]
     features: list[str]

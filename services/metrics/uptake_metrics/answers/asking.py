@@ -12,6 +12,7 @@ from uptake_metrics.board import Board, Line
 from uptake_metrics.counting import Counting, newest_day
 from uptake_metrics.evaluation import Evaluation
 from uptake_metrics.register import Register
+from uptake_metrics.sales import Sales
 from uptake_metrics.tally import Tally
 from uptake_metrics.zones import to_day
 
@@ -42,6 +43,7 @@ class Asking:
         self.evaluation = evaluation
         self.vendor_zone = vendor_zone
         self.clock = clock
+        self.sales = Sales(register, vendor_zone, clock)
 
     def day(self, account: str, as_of: date | None) -> date:
         """`as_of`, else the account's own today. Raises `Problem` of an unknown account, or a day out of range."""

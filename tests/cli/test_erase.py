@@ -1,0 +1,69 @@
+"""`uptake erase`: asks first, sends the wish like every other fact, follows it, and prints the receipt."""
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from uptake_cli.app import main
+
+RECEIPT = {
+    "id": "0a1b",
+    "account": "acme",
+    "state": "done",
+    "asked_at": "2026-08-25T12:00:00Z",
+    "finished_at": "2026-08-25T12:00:02Z",
+    "tables": {"person": 1, "activity_mask": 12, "fact": 0},
+    "streams": {"USAGE": 3},
+    "remains": ["backups made before"],
+}
+PATH = "/api/v1/erasures"
+
+
+def erase(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(main, ["erase", *arguments], input=stdin)
+
+
+def test_it_follows_the_erasure_and_prints_the_receipt(fake: Any) -> None:
+    says: list[list[dict[str, Any]]] = [[], [RECEIPT | {"state": "searching"}], [RECEIPT]]
+
+    def get(path: str, query: dict[str, list[str]]) -> tuple[int, Any]:
+        assert (path, query) == (PATH, {"fact": [fake.events[0]["id"]]})
+        return 200, says.pop(0)
+
+    fake.get = get
+    result = erase("acme", "ann", "--yes")
+    assert result.exit_code == 0, result.output
+    (sent,) = fake.events
+    assert (sent["type"], sent["account"], sent["user"]) == ("user.deleted", "acme", "ann")
+    assert "ann" not in sent["id"]
+    for words in ("0a1b", "activity_mask 12, person 1", "USAGE 3", "- backups made before"):
+        assert words in result.stdout
+    assert says == []
+
+
+def test_json_is_the_receipt_as_it_came(fake: Any) -> None:
+    fake.answers[PATH] = (200, [RECEIPT])
+    assert json.loads(erase("acme", "ann", "--yes", "--json").stdout) == RECEIPT
+
+
+@pytest.mark.parametrize(("said", "sent"), [("y\n", 1), ("n\n", 0), ("", 0)])
+def test_it_asks_before_it_does_what_cannot_be_undone(fake: Any, said: str, sent: int) -> None:
+    fake.answers[PATH] = (200, [RECEIPT])
+    result = erase("acme", "ann", stdin=said)
+    assert (result.exit_code, len(fake.events)) == (0 if sent else 1, sent)
+
+
+def test_the_id_can_come_from_standard_input(fake: Any) -> None:
+    fake.answers[PATH] = (200, [RECEIPT])
+    assert erase("acme", "-", "--yes", stdin="ann smith\n").exit_code == 0
+    assert fake.events[0]["user"] == "ann smith"
+
+
+def test_a_refusal_is_told(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uuid.uuid4", lambda: "1")
+    fake.verdicts["erase-1"] = ("refused", "invalid")
+    result = erase("acme", "ann", "--yes")
+    assert (result.exit_code, fake.gets) == (1, [])
+    assert "invalid" in result.output
