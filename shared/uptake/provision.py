@@ -1,13 +1,14 @@
-"""Creates the streams once, before any service starts. Of one that exists it only ever widens a limit.
+"""Creates the streams once, before any service starts. Of one that exists it only ever widens what it takes.
 
-A later version may need more room than the one that made the stream: more bytes, a longer age, larger messages. Nothing
-that is stored can be lost by that. Every other difference fails loudly.
+A later version may need more than the one that made the stream: more bytes, a longer age, larger messages, another
+subject, messages that expire. Nothing that is stored can be lost by that. Every other difference fails loudly.
 """
 
 import asyncio
 import dataclasses
 import math
 import uuid
+from typing import Any
 
 import structlog
 from nats.errors import Error
@@ -52,10 +53,15 @@ async def _provision_stream(js: JetStreamContext, wanted: StreamConfig) -> None:
     _compare(f"stream {name}", wanted, info.config)
 
 
-def _wider(wanted: StreamConfig, found: StreamConfig) -> dict[str, int | float]:
-    """The limits that are to be raised: what holds today still fits."""
+def _wider(wanted: StreamConfig, found: StreamConfig) -> dict[str, Any]:
+    """What is to be widened: what holds today still fits."""
     limits = {name: (getattr(wanted, name), getattr(found, name)) for name in _WIDENED}
-    return {name: ours for name, (ours, theirs) in limits.items() if _size(ours) > _size(theirs)}
+    wider: dict[str, Any] = {name: ours for name, (ours, theirs) in limits.items() if _size(ours) > _size(theirs)}
+    if set(wanted.subjects or ()) > set(found.subjects or ()):
+        wider["subjects"] = wanted.subjects
+    if wanted.allow_msg_ttl and not found.allow_msg_ttl:
+        wider["allow_msg_ttl"] = True
+    return wider
 
 
 def _size(limit: float | None) -> float:
@@ -63,7 +69,7 @@ def _size(limit: float | None) -> float:
     return limit if limit and limit > 0 else math.inf
 
 
-async def _widen(js: JetStreamContext, found: StreamConfig, wider: dict[str, int | float]) -> StreamInfo:
+async def _widen(js: JetStreamContext, found: StreamConfig, wider: dict[str, Any]) -> StreamInfo:
     try:
         info = await js.update_stream(found.evolve(**wider))
     except APIError as error:

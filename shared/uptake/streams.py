@@ -34,6 +34,7 @@ def _stream(
     compression: StoreCompression = StoreCompression.S2,
     duplicate_window_s: float = 120,
     allow_direct: bool = False,
+    allow_msg_ttl: bool | None = None,
 ) -> StreamConfig:
     return StreamConfig(
         name=name,
@@ -52,6 +53,7 @@ def _stream(
         compression=compression,
         duplicate_window=duplicate_window_s,
         allow_direct=allow_direct,
+        allow_msg_ttl=allow_msg_ttl,
     )
 
 
@@ -69,6 +71,7 @@ STREAMS: tuple[StreamConfig, ...] = (
         per_subject=1,
         discard=DiscardPolicy.NEW,
         allow_direct=True,  # ingestion compares with the stored fact: duplicate or conflict
+        allow_msg_ttl=True,  # of all facts, heartbeats alone are not kept for ever
     ),
     _stream(
         KPI,

@@ -100,6 +100,21 @@ async def test_a_hostile_item_spoils_no_other(ingestion):
     assert len(await ingestion.stored(REFUSED)) == len(hostile)
 
 
+async def test_an_installation_is_heard_of_once_in_a_quarter_of_an_hour_and_that_is_forgotten_in_time(ingestion):
+    """Or FACTS would fill with them, and refuse everything else."""
+
+    def beat(event_id, at):
+        about = {"id": event_id, "type": "instance.heartbeat", "instance": "prod-1"}
+        return {**about, "occurred_at": f"2026-05-10T{at}Z"}
+
+    beats = [("b1", "09:45:00"), ("b2", "09:59:59"), ("b2", "09:59:59"), ("b3", "10:00:00"), ("b1", "09:45:00")]
+    told = [(await ingestion.send(beat(*one))).json()["results"][0]["status"] for one in beats]
+    assert told == ["accepted", "accepted", "accepted", "accepted", "duplicate"]
+    stored = [await ingestion.jetstream.get_msg(FACTS, number) for number in (1, 2)]
+    assert [json.loads(one.data)["event"]["id"] for one in stored] == ["b1", "b3"]
+    assert {(one.headers or {})["Nats-TTL"] for one in stored} == {"1080h"}  # as long as USAGE keeps its log
+
+
 async def test_a_fact_is_a_duplicate_or_a_conflict_for_ever(running):
     async with running() as ingestion:
         assert statuses(await ingestion.send([stage(1)])) == [("s1", "accepted", None)]

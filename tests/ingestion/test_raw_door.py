@@ -107,10 +107,11 @@ async def test_the_envelope_decides_what_the_subject_only_hints_at(ingestion):
 
 
 async def test_what_comes_twice_counts_once_and_what_contradicts_is_kept_aside(ingestion):
-    for body in (beat(1), beat(1), beat(1, instance="another")):
+    named = beat(1, type="instance.mapped", account="acme")
+    for body in (named, named, named | {"account": "another"}):
         await publish(ingestion, body)
         await all_taken(ingestion)
-    assert [fact["event"]["instance"] for fact in await ingestion.stored(FACTS)] == ["i1"]
+    assert [fact["event"]["account"] for fact in await ingestion.stored(FACTS)] == ["acme"]
     assert [refusal["reason"] for refusal in await ingestion.stored(REFUSED)] == ["conflict"]
 
 
@@ -191,7 +192,9 @@ async def test_a_killed_broker_loses_no_message(ingestion, nats_server):
         if number == 150:
             nats_server.kill()
             nats_server.start()
-        await ingestion.until(lambda number=number: _published(ingestion, [event(number), beat(number)]))
+        await ingestion.until(
+            lambda number=number: _published(ingestion, [event(number), beat(number, instance=f"i{number}")])
+        )
 
     async def everything_is_stored():
         return set(await users(ingestion)) == sent and len(await ingestion.stored(FACTS)) == len(sent)

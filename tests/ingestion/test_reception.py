@@ -20,7 +20,7 @@ class Publisher:
     def __init__(self, error):
         self.error, self.given_up = error, []
 
-    async def publish(self, stream, subject, payload, message_id=None):
+    async def publish(self, stream, subject, payload, message_id=None, keep_h=None):
         if stream == REFUSED:
             raise self.error
         try:

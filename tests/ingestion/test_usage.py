@@ -18,7 +18,7 @@ class Publisher:
         self.sent, self.may_store, self.error = [], asyncio.Event(), None
         self.may_store.set()
 
-    async def publish(self, stream, subject, payload, message_id=None):
+    async def publish(self, stream, subject, payload, message_id=None, keep_h=None):
         self.sent.append((subject, msgspec.json.decode(payload)))
         sequence = len(self.sent)
         await self.may_store.wait()

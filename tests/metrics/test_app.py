@@ -145,8 +145,7 @@ async def differences(service, events, account, zone, recount):
     users = await service.get(f"accounts/{account}/users")
     assert users["count"] == len(set(users["users"])) == history[-1]["mau"]
     expected = [recount(mine, oldest + timedelta(days=n), zone) for n in range(len(history))]
-    # Unknown on the day before the first event, when nothing had been heard.
-    counted = [tuple(0 if day[name] is None else day[name] for name in ("dau", "wau", "mau")) for day in history]
+    counted = [(day["dau"], day["wau"], day["mau"]) for day in history]
     return [pair for pair in zip(counted, expected, strict=True) if pair[0] != pair[1]]
 
 

@@ -226,6 +226,35 @@ async def test_of_two_processes_one_gives(metrics, metrics_of, attribution_of, e
         assert await wrong_days(process, recount, events, zone="UTC") == []
 
 
+@pytest.mark.parametrize("mapping", [{"account": "bolt"}, {"environment": "trial"}])
+async def test_who_has_not_heard_of_the_newest_mapping_gives_nothing_that_another_gave(
+    metrics, metrics_of, attribution_of, give, event, mapped, mapping
+):
+    """Accounts of different shards have no position in common that would fence one of the two processes."""
+    day, behind = date(2024, 6, 3), attribution_of(metrics)
+    await metrics.count(event("", "ann", "2024-06-03", instance="i-1"))
+    await metrics.learn(mapped())
+    rows = await behind._waiting(behind._wanted())
+    other = metrics_of()
+    await other.learn(mapped(at="2026-02-01T00:00:00Z", **mapping))
+    await give(other)
+    await metrics.count(event("", "bob", "2024-06-03", instance="i-1"))
+    await metrics.counting.load()
+    again = await behind._waiting(behind._wanted())
+    assert [row.user for row, _ in again] == ["bob"]
+    with pytest.raises(Fenced):
+        await behind._give(subjects.shard_of("acme"), rows)
+    if "environment" in mapping:  # the same account, whose events of this installation count elsewhere by now
+        with pytest.raises(Fenced):
+            await behind._give(subjects.shard_of("acme"), again)
+    assert await metrics.counted("acme", day, day) == [(0, 0, 0)]
+    await give(metrics)
+    (tallied,) = await metrics.tally.days(
+        mapping.get("account", "acme"), day, day, mapping.get("environment", "production")
+    )
+    assert tallied.counts.dau_30[-1] == 2
+
+
 async def test_it_is_the_account_s_shard_that_counts(metrics, attribution_of, event, mapped):
     shard = subjects.shard_of("acme")
     await metrics.count(event("", "ann", "2024-06-03", instance="i-1"))

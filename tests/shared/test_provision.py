@@ -74,6 +74,18 @@ async def test_an_earlier_versions_limit_is_widened_in_place(
     assert (found.metadata or {}).items() >= metadata.items()
 
 
+async def test_an_earlier_versions_stream_learns_new_subjects_and_to_forget_single_messages(client: Client) -> None:
+    js = client.jetstream()
+    for stream, earlier in (("FACTS", {"allow_msg_ttl": None}), ("KPI", {"subjects": ["kpi.account.v1.*"]})):
+        made = _wanted(stream).evolve(**earlier, metadata={streams.UUID_KEY: "earlier"})
+        await js.add_stream(made)
+    await js.publish("kpi.account.v1.a", b"kept")
+    await provision(js)
+    assert (await js.stream_info("FACTS")).config.allow_msg_ttl
+    assert (await js.stream_info("KPI")).config.subjects == _wanted("KPI").subjects
+    assert (await js.get_last_msg("KPI", "kpi.account.v1.a")).data == b"kept"
+
+
 @pytest.mark.parametrize(
     ("stream", "other", "says"),
     [

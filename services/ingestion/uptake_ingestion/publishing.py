@@ -43,14 +43,21 @@ class Publisher:
         silent = sorted(stream for stream, at in self._silent.items() if now - at < _NEWS_S)
         return f"the broker does not confirm what it is given for {', '.join(silent)}" if silent else None
 
-    async def publish(self, stream: str, subject: str, payload: bytes, message_id: str | None = None) -> int:
-        """The message's sequence in the stream. Raises NotStored; SubjectTaken in streams of one message a subject."""
-        headers = {"Nats-Msg-Id": message_id} if message_id else None
+    async def publish(
+        self, stream: str, subject: str, payload: bytes, message_id: str | None = None, keep_h: int | None = None
+    ) -> int:
+        """The message's sequence in the stream. Raises NotStored; SubjectTaken in streams of one message a subject.
+
+        `keep_h`: hours until the broker forgets it, where that is sooner than the stream says.
+        """
+        headers = {"Nats-Msg-Id": message_id} if message_id else {}
+        if keep_h is not None:
+            headers["Nats-TTL"] = f"{keep_h}h"
         async with self._slots[stream]:
             started = time.perf_counter()
             try:
                 ack = await self._broker().publish(
-                    subject, payload, timeout=self._timeout_s, stream=stream, headers=headers
+                    subject, payload, timeout=self._timeout_s, stream=stream, headers=headers or None
                 )
             except APIError as error:
                 if error.err_code == _STORE_FAILED and stream in _ONE_PER_SUBJECT:
