@@ -75,7 +75,7 @@ STREAMS: tuple[StreamConfig, ...] = (
     ),
     _stream(
         KPI,
-        ["kpi.account.v1.*", "kpi.trial.v1.*", "kpi.team.v1"],
+        ["kpi.account.v1.*", "kpi.trial.v1.*", "kpi.team.v1", "kpi.instance.v1.*"],
         max_gib=4,
         max_msg_size=64 * _KIB,
         per_subject=40,

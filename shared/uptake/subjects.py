@@ -48,6 +48,10 @@ def kpi_trial(opportunity: str) -> str:
     return f"kpi.trial.v1.{token(opportunity)}"
 
 
+def kpi_instance(instance: str) -> str:
+    return f"kpi.instance.v1.{token(instance)}"
+
+
 def kpi_team() -> str:
     return "kpi.team.v1"
 

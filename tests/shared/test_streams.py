@@ -15,7 +15,7 @@ BY_NAME = {stream.name: stream for stream in STREAMS}
         ("RAW", ["raw.v1.>"], 7, -1, DiscardPolicy.NEW),
         ("USAGE", ["usage.v1.*"], 45, -1, DiscardPolicy.NEW),
         ("FACTS", ["fact.v1.>"], 0, 1, DiscardPolicy.NEW),
-        ("KPI", ["kpi.account.v1.*", "kpi.trial.v1.*", "kpi.team.v1"], 0, 40, DiscardPolicy.OLD),
+        ("KPI", ["kpi.account.v1.*", "kpi.trial.v1.*", "kpi.team.v1", "kpi.instance.v1.*"], 0, 40, DiscardPolicy.OLD),
         ("ALERT", ["alert.v1.>"], 90, -1, DiscardPolicy.OLD),
         ("REFUSED", ["refused.v1.>"], 30, -1, DiscardPolicy.OLD),
     ],

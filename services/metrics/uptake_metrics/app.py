@@ -25,7 +25,7 @@ from uptake.reader import Entry
 from uptake.refusing import refuse
 from uptake.settings import DatabaseSettings, Port, ServiceSettings
 from uptake.start import start
-from uptake_metrics import http, installations, instance_store, ledger, meters
+from uptake_metrics import http, installations, instance_snapshots, instance_store, ledger, meters
 from uptake_metrics.answers.asking import Asking
 from uptake_metrics.attribution import Attribution
 from uptake_metrics.board import Board
@@ -235,10 +235,11 @@ class _Service:
             meters.BALANCED.set(totals.balanced)
 
         async def look_at_instances() -> None:
+            lines = await installations.lines(self.engine, self.register)
             if self.leases.leads:
                 async with self.engine.begin() as connection:
                     await instance_store.prune(connection, utc_now())
-            lines = await installations.lines(self.engine, self.register)
+                    await instance_snapshots.publish(connection, lines, utc_now())
             meters.UNATTRIBUTED_INSTANCES.set(len(installations.unattributed(lines, utc_now())))
             meters.WAITING_EVENTS.set(sum(line.waiting_events for line in lines))
 

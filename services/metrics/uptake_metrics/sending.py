@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake import subjects
 from uptake.messages.fields import Message
-from uptake.messages.kpi import AccountSnapshot, TeamSnapshot, TrialSnapshot
+from uptake.messages.kpi import AccountSnapshot, InstanceSnapshot, TeamSnapshot, TrialSnapshot
 from uptake_metrics import meters, snapshots
 from uptake_metrics.snapshots import Snapshot
 
@@ -18,6 +18,7 @@ _AT_A_TIME = 200
 _MESSAGES: dict[str, tuple[Callable[[str], str], type[Message]]] = {
     "account": (subjects.kpi_account, AccountSnapshot),
     "trial": (subjects.kpi_trial, TrialSnapshot),
+    "instance": (subjects.kpi_instance, InstanceSnapshot),
     "team": (lambda _: subjects.kpi_team(), TeamSnapshot),
 }
 """By the kind of what is published: its subject on the broker, and its message."""

@@ -260,3 +260,17 @@ class TeamSnapshot(Message):
     revision: int
     vendor_zone: str
     published_at: Instant
+
+
+class InstanceSnapshot(Message):
+    """An installation that no fact maps to an account, and once more when one does. Subject: `kpi.instance.v1.<token>`.
+
+    `account` is null until then. `since`: when the first thing came of it that waits for an account, so that a clock
+    alone can tell for how long.
+    """
+
+    instance: str
+    account: str | None
+    since: Instant
+    revision: int
+    published_at: Instant
