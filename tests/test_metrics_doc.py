@@ -85,3 +85,11 @@ def test_the_code_that_is_named_exists(name: str) -> None:
 def test_every_number_of_an_answer_is_defined(message: type[BaseModel]) -> None:
     text = document()
     assert [field for field in message.model_fields.keys() - WHO if f"`{field}`" not in text] == []
+
+
+def test_every_link_within_the_document_leads_to_a_heading() -> None:
+    text = document()
+    headings = {
+        re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in re.findall(r"^#+ (.*)$", text, re.M)
+    }
+    assert [anchor for anchor in re.findall(r"\]\(#([^)]*)\)", text) if anchor not in headings] == []
