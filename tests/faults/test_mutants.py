@@ -1,6 +1,7 @@
 """The harness must see what it is for: with one promise of the code broken, the same faults fail against the model."""
 
 import asyncio
+import re
 
 import pytest
 
@@ -12,6 +13,7 @@ pytestmark = pytest.mark.faults
 MODEL = "acknowledged and not counted|counted and never sent|not one number|acknowledged events and processed"
 BOOKS = "'balanced': False"
 POSITIONS = "positions that went back"
+CLUSTERS = 4
 
 
 async def killed(uptake, service):
@@ -41,7 +43,14 @@ async def frozen(uptake, service):
     ids=lambda value: value.name.replace(" ", "-") if isinstance(value, mutants.Mutant) else "",
 )
 async def test_a_mutant_is_caught(start, tmp_path, mutant, fault, service, says):
-    uptake = await start(rate=300, packages=mutant.grow(tmp_path / "mutant"))
-    await fault(uptake, service)
-    with pytest.raises(AssertionError, match=says):
-        await uptake.is_exact()
+    """Whether a fault meets the gap is up to the machine: one of a few clusters has to show it."""
+    packages = mutant.grow(tmp_path / "mutant")
+    for _ in range(CLUSTERS):
+        uptake = await start(rate=300, packages=packages)
+        await fault(uptake, service)
+        try:
+            await uptake.is_exact()
+        except AssertionError as error:
+            assert re.search(says, str(error)), str(error)
+            return
+    pytest.fail(f"{CLUSTERS} clusters were exact without the promise")
