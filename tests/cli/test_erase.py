@@ -19,6 +19,12 @@ RECEIPT = {
     "remains": ["backups made before"],
 }
 PATH = "/api/v1/erasures"
+ACCOUNT = "/api/v1/accounts/acme/kpis"
+
+
+@pytest.fixture(autouse=True)
+def known(fake: Any) -> None:
+    fake.answers[ACCOUNT] = (200, {})
 
 
 def erase(*arguments: str, stdin: str | None = None) -> Result:
@@ -29,6 +35,8 @@ def test_it_follows_the_erasure_and_prints_the_receipt(fake: Any) -> None:
     says: list[list[dict[str, Any]]] = [[], [RECEIPT | {"state": "searching"}], [RECEIPT]]
 
     def get(path: str, query: dict[str, list[str]]) -> tuple[int, Any]:
+        if path == ACCOUNT:
+            return 200, {}
         assert (path, query) == (PATH, {"fact": [fake.events[0]["id"]]})
         return 200, says.pop(0)
 
@@ -65,5 +73,12 @@ def test_a_refusal_is_told(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uuid.uuid4", lambda: "1")
     fake.verdicts["erase-1"] = ("refused", "invalid")
     result = erase("acme", "ann", "--yes")
-    assert (result.exit_code, fake.gets) == (1, [])
+    assert (result.exit_code, fake.gets) == (1, [(ACCOUNT, {})])
     assert "invalid" in result.output
+
+
+def test_an_account_that_nobody_has_heard_of_is_told_before_anything_is_sent(fake: Any) -> None:
+    fake.answers["/api/v1/accounts"] = (200, [{"account": "acme"}])
+    result = erase("acmee", "ann", "--yes")
+    assert (result.exit_code, fake.events) == (1, [])
+    assert "acme" in result.output

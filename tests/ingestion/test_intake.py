@@ -203,3 +203,34 @@ def test_whatever_comes_there_is_a_verdict(raw: bytes, live: bool) -> None:
         assert verdict.reason in get_args(Reason)
         assert verdict.detail.isprintable()
         assert len(verdict.detail) <= 500
+
+
+@pytest.mark.parametrize(
+    ("about", "says"),
+    [
+        ({"type": "account.updated", "account": "a", "production_date": "9999-12-31"}, "production_date: is outside"),
+        ({"type": "account.updated", "account": "a", "occurred_at": "0001-01-01T00:00:00Z"}, "occurred_at: is outside"),
+        (
+            {
+                "type": "license.issued",
+                "account": "a",
+                "license": "l",
+                "seats": 1,
+                "starts_at": "0001-01-01T00:00:00Z",
+            },
+            "starts_at: is outside",
+        ),
+        ({"type": "usage.ping", "account": "a", "day": "2026-05-09", "mau": 5, "dau": 9}, "dau: is more than mau"),
+        ({"type": "usage.ping", "account": "a", "day": "2030-01-01", "mau": 5}, "day: has not begun"),
+    ],
+)
+def test_a_date_that_stands_for_none_and_a_ping_that_contradicts_itself_are_refused(about, says):
+    item = {"id": "1", "occurred_at": "2026-05-10T12:00:00Z"} | about
+    found = judge(json.dumps(item).encode(), datetime(2026, 5, 10, 12, tzinfo=UTC), live=True)
+    assert (found.reason, found.detail.startswith(says)) == ("invalid_field", True), found
+
+
+def test_a_licence_may_end_in_the_last_year_there_is():
+    item = {"id": "1", "type": "license.issued", "account": "a", "license": "l", "seats": 1}
+    item |= {"occurred_at": "2026-05-10T12:00:00Z", "expires_at": "9999-12-31T23:59:59Z"}
+    assert isinstance(judge(json.dumps(item).encode(), datetime(2026, 5, 10, 12, tzinfo=UTC), live=True), Accepted)

@@ -239,7 +239,16 @@ ALIVE = Told(heartbeat=beat(minutes=1))
         ("pings", EVERY_DAY, CONTACT, PINGED, "events", 20, None, "no_daily_counts", None, "fresh"),
         ("full", ONE_OLD, CONTACT, PINGED, "events", 3, None, None, None, "fresh"),
         ("pings", ONE_OLD, CONTACT, PINGED, "pings", 30, "no_daily_counts", "no_daily_counts", None, "fresh"),
-        ("pings", ONE_OLD, CONTACT, NOTHING_TOLD, "events", 3, None, "no_daily_counts", None, "fresh"),
+        (
+            "pings",
+            ONE_OLD,
+            CONTACT,
+            NOTHING_TOLD,
+            None,
+            None,
+            *("no_recent_ping",) * 3,
+            "fresh",
+        ),  # a stray event is no MAU
         ("full", NOBODY, CONTACT, PINGED, "pings", 30, "no_daily_counts", "no_daily_counts", None, "fresh"),
         ("none", EVERY_DAY, CONTACT, PINGED, "events", 20, None, "no_telemetry", "no_telemetry", "fresh"),
     ],

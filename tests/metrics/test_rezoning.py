@@ -307,3 +307,26 @@ async def test_without_its_stream_nothing_is_changed(metrics, rezoning_of, readi
         await rezoning_of(metrics).run_once()
     assert await changes(metrics) == []
     assert await metrics.counted("acme", date(2024, 6, 1), date(2024, 6, 1)) == [(1, 1, 1)]
+
+
+async def test_a_day_that_moves_under_another_activity_policy_gets_the_series_that_it_is_the_first_to_have(
+    metrics_of, client, clock, event, fact, send, reading, tmp_path
+):
+    """What was no activity in one zone is activity in the other: whoever loads the masks has to know their series."""
+    late = clock.now.replace(hour=23, minute=0) - timedelta(days=2)
+    versions = [
+        "{actors: [human], excluded_features: [scan]}",
+        f"{{from: {late.date() + timedelta(days=1)}, actors: [human]}}",
+    ]
+    (tmp_path / "activity.yml").write_text(f"versions: [{', '.join(versions)}]\n")
+    metrics = metrics_of(tmp_path)
+    async with reading(metrics):
+        await send([event("acme", "ann", late, "scan")])
+    assert metrics.counting.shard_of("acme").feature("acme", "scan") is None
+    await metrics.learn(fact("account.updated", account="acme", time_zone="Europe/Berlin"))
+    rezoning = Rezoning(metrics.engine, client.jetstream(), metrics.counting, metrics.register, clock)
+    assert await rezoning.run_once() == 1
+    again = metrics_of(tmp_path)
+    await again.load()
+    for one in (metrics, again):
+        assert await one.counted("acme", late.date(), late.date() + timedelta(days=1)) == [(0, 0, 0), (1, 1, 1)]

@@ -50,6 +50,7 @@ def erase(account: str, user: str, yes: bool, data: Path | None, as_json: bool) 
 
 async def _erase(client: Client, account: str, user: str, bar: Progress) -> dict[str, Any]:
     """Safe to repeat: whoever is erased already is not found again, and that is the receipt."""
+    await client.account(account, "kpis")  # a slip in its name is told before anything is asked for
     fact = {
         "id": f"erase-{uuid.uuid4()}",
         "type": "user.deleted",

@@ -2,13 +2,13 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 from pydantic import ValidationError
 
-from uptake.messages.events import EVENT_CLASSES, Event
+from uptake.messages.events import EVENT_CLASSES, Event, UsagePing
 
 Reason = Literal[
     "not_json",
@@ -27,6 +27,7 @@ Reason = Literal[
 MAX_EVENT_BYTES = 16 * 1024
 OLDEST = timedelta(days=35)
 FURTHEST_AHEAD = timedelta(minutes=5)
+FIRST_YEAR, LAST_YEAR = 1900, 2199  # of the dates in business facts
 _FIRST_INSTANT = datetime(1970, 1, 2, tzinfo=UTC)  # no zone is on a day before 1970-01-01 then
 _ONLY_LIVE = frozenset({"usage", "usage.ping"})  # business facts may be of any age
 _MAX_ID = 200
@@ -81,7 +82,26 @@ def judge(raw: bytes, now: datetime, *, live: bool) -> Accepted | Refused:
         event = EVENT_CLASSES[kind].model_validate(item)
     except ValidationError as error:
         return _invalid(error, kind, event_id)
+    if kind != "usage" and (problem := _impossible(event, now)):
+        return Refused("invalid_field", problem, event_id)
     return _timely(event, kind, now, live)
+
+
+def _impossible(event: Event, now: datetime) -> str | None:
+    """Dates that stand for "none" in other systems, and aggregates that contradict themselves.
+
+    Not a rule of the messages: what was accepted before has to be readable for ever.
+    """
+    for name in event.model_fields_set - {"expires_at"}:  # a licence may well end in the year 9999: never
+        value = getattr(event, name)
+        if isinstance(value, date) and not FIRST_YEAR <= value.year <= LAST_YEAR:
+            return f"{name}: is outside the years {FIRST_YEAR} to {LAST_YEAR}; leave it out when there is none"
+    if isinstance(event, UsagePing):
+        if event.dau is not None and event.dau > event.mau:
+            return "dau: is more than mau, and whoever is active on a day is active in the month"
+        if event.day > now.date() + timedelta(days=1):  # no zone is further ahead
+            return "day: has not begun anywhere yet"
+    return None
 
 
 def _timely(event: Event, kind: str, now: datetime, live: bool) -> Accepted | Refused:

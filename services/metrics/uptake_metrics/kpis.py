@@ -130,10 +130,11 @@ def _active(account: Account, counts: Counts | None, heard: Heard, told: Told) -
     than a ping was heard.
     """
     tier, ping = account.telemetry, told.ping if account.telemetry != "none" else None
-    if ping is not None and not (counts and (counts.mau if tier == "full" else counts.dau_30[-1])):
+    told_by_events = counts is not None and (counts.mau if tier != "pings" else counts.dau_30[-1])
+    if ping is not None and not told_by_events:
         several = ping.mau_at_most if ping.mau_at_most > ping.mau else None
         return Active(ping.dau, None, ping.mau, "pings", "no_daily_counts", several, ping.registered, ping_day=ping.day)
-    if counts and counts.mau:
+    if counts and told_by_events:
         return Active(counts.dau_30[-1], counts.wau, counts.mau, "events")
     if tier != "none" and counts and heard.newest is None:
         return Active(0, 0, 0, "events", heard=False)

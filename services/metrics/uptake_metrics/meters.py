@@ -56,5 +56,11 @@ CONFIG_GOOD = Gauge(
     registry=REGISTRY,
 )
 LAG = Gauge("uptake_metrics_lag_messages", "Messages of a stream not counted yet.", ["stream"], registry=REGISTRY)
+PUT_OFF = Counter(
+    "uptake_metrics_put_off_total",
+    "Accounts, trials and team quarters that could not be evaluated, and are tried again in five minutes.",
+    ["error"],
+    registry=REGISTRY,
+)
 SNAPSHOTS = Counter("uptake_metrics_snapshots_total", "KPI snapshots handed to NATS.", registry=REGISTRY)
 STATE_BYTES = Gauge("uptake_metrics_state_bytes", "Memory of the rings and their books.", registry=REGISTRY)

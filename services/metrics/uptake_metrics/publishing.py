@@ -11,13 +11,14 @@ from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
+import structlog
 from nats.js import JetStreamContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake import subjects
 from uptake.messages.kpi import AccountSnapshot
 from uptake.subjects import shard_of
-from uptake_metrics import activity_store, features, sales_snapshots, seats, sending, snapshots, worklist
+from uptake_metrics import activity_store, features, meters, sales_snapshots, seats, sending, snapshots, worklist
 from uptake_metrics.activity import TRIAL
 from uptake_metrics.counting import Counting
 from uptake_metrics.evaluation import Evaluation
@@ -29,10 +30,14 @@ from uptake_metrics.tally import Tallied, Tally
 from uptake_metrics.worklist import Work
 from uptake_metrics.zones import DAY, closes_at, last_closed_day
 
+_log = structlog.get_logger()
+
 #: Closed days of an account that are published from the start, and that late live events can still change.
 PUBLISHED_DAYS = 35
 _EVERY_SHARD = frozenset(range(subjects.SHARDS))
 _A_TURN = 200  # accounts looked at between two turns of the event loop
+_IMPOSSIBLE = (ArithmeticError, LookupError, TypeError, ValueError)  # of our own code; what the stores raise is another
+_PUT_OFF = timedelta(minutes=5)
 _AT_A_TIME = 10  # subjects per transaction: bounds how long counting waits
 
 
@@ -82,14 +87,32 @@ class Publisher:
         for start in range(0, len(works), _AT_A_TIME):
             if start and not self._may_go_on():
                 return start
-            through: dict[str, date] = {}
-            async with self._in_step(shards) as connection:
-                # By subject, as facts are marked: two processes cannot lock each other out.
-                for work in sorted(works[start : start + _AT_A_TIME], key=attrgetter("subject")):
-                    through |= await self._evaluate(connection, work)
-            self._raise_through(through)
-            await self._mark_trials(through)
+            group = works[start : start + _AT_A_TIME]
+            try:
+                await self._evaluate_group(group, shards)
+            except _IMPOSSIBLE:
+                await self._evaluate_alone(group, shards)
         return len(works)
+
+    async def _evaluate_group(self, works: Sequence[Work], shards: frozenset[int]) -> None:
+        through: dict[str, date] = {}
+        async with self._in_step(shards) as connection:
+            # By subject, as facts are marked: two processes cannot lock each other out.
+            for work in sorted(works, key=attrgetter("subject")):
+                through |= await self._evaluate(connection, work)
+        self._raise_through(through)
+        await self._mark_trials(through)
+
+    async def _evaluate_alone(self, works: Sequence[Work], shards: frozenset[int]) -> None:
+        """One of them cannot be evaluated, whatever its facts say: it is put off, and holds up nobody else."""
+        for work in works:
+            try:
+                await self._evaluate_group([work], shards)
+            except _IMPOSSIBLE as error:
+                _log.error("cannot be evaluated, and is put off", subject=work.subject, exc_info=True)
+                meters.PUT_OFF.labels(type(error).__name__).inc()
+                async with self._engine.begin() as connection:
+                    await worklist.put_off(connection, work, self._clock() + _PUT_OFF)
 
     async def close_days(self) -> None:
         """Publish every day that has closed since: at once where only that day is missing, else by the worklist."""
@@ -156,14 +179,22 @@ class Publisher:
         for name, closed in waiting:
             before = self._through.get(name)
             tallied = self._tally.now(name, closed) if before == closed - DAY else None
-            if tallied:
-                uses = await self._tally.features.uses(name, closed, closed)
-                new.append(self._snapshot(name, tallied, uses, 1))
+            snapshot = await self._first(name, tallied) if tallied else None
+            if snapshot:
+                new.append(snapshot)
             else:
                 missing[worklist.account(name)] = before + DAY if before else worklist.EVER
         await worklist.mark(connection, missing)
         await snapshots.insert(connection, new, self._clock())
         return {snapshot.body["account"]: snapshot.day for snapshot in new}
+
+    async def _first(self, name: str, tallied: Tallied) -> Snapshot | None:
+        """What is said of a day that has just closed; of what cannot be evaluated the worklist says why."""
+        uses = await self._tally.features.uses(name, tallied.day, tallied.day)
+        try:
+            return self._snapshot(name, tallied, uses, 1)
+        except _IMPOSSIBLE:
+            return None
 
     def _last_closed_day(self, zone: str) -> date:
         """A day is closed for us once whatever arrived until then is counted, however far behind we were."""
@@ -207,6 +238,7 @@ class Publisher:
         new = []
         uses = await self._tally.features.uses(name, oldest, last)
         for tallied in await self._tally.days(name, oldest, last):
+            await asyncio.sleep(0)  # a year of a large account is a second of work
             day, known = tallied.day, published.get(tallied.day)
             told = self._register.told(name, day)
             silent_before = not (tallied.last_contact or told.heartbeat or told.pinged) and day < last

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Literal
 
-import numpy as np
 import structlog
 from nats.js import JetStreamContext
 from pydantic import BaseModel, Field
@@ -26,8 +25,7 @@ from uptake_metrics.batches import Batch
 from uptake_metrics.counting import MAX_DAY, Counting, newest_day
 from uptake_metrics.register import Register
 from uptake_metrics.replay import Difference, Replay, compare, drifted, since
-from uptake_metrics.shard import Change, user_hash
-from uptake_metrics.userdays import UserDays
+from uptake_metrics.shard import of_registry, user_hash
 from uptake_metrics.zones import to_day
 
 _ATTEMPTS = 20
@@ -240,7 +238,7 @@ class Rebuilding:
         everything = await mask_store.masks(connection, number, 0, MAX_DAY, found.series)
         right = archive.merge(archive.discard(everything, found.extra), found.missing)
         await mask_store.replace_masks(connection, number, found.series, right)
-        await activity_store.save(connection, [_of_registry(replay)], positions)
+        await activity_store.save(connection, [of_registry(number, replay.new_series, replay.new_zones)], positions)
         first_days = {worklist.account(name): to_day(first) for name, (_, _, first) in found.accounts.items()}
         await worklist.mark(connection, first_days)
         _log.warning("user-days put right", shard=number, accounts=sorted(found.accounts)[:20], number=found.user_days)
@@ -267,13 +265,6 @@ def _people(batches: Sequence[Batch], wanted: set[tuple[str, int]]) -> set[tuple
     told = ((account, user) for batch in batches for account, user in zip(batch.accounts, batch.users, strict=True))
     people = {(account, user_hash(user), user) for account, user in told}
     return {one for one in people if one[:2] in wanted}
-
-
-def _of_registry(replay: Replay) -> Change:
-    """Series and zones that the log names and nobody had stored."""
-    none = UserDays(np.empty(0, np.int32), np.empty(0, np.uint64), np.empty(0, np.int32))
-    series, zones = replay.new_series, replay.new_zones
-    return Change(replay.number, none, series, zones, set(), events=0, first_day={}, hours={})
 
 
 def _unlike(live: Mapping[str, object], anew: Mapping[str, object]) -> set[str]:

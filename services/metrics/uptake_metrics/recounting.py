@@ -12,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake.consumer import Cursor, Entry
 from uptake_metrics import activity_store, archive, instance_store, mask_store, usage_log, worklist
+from uptake_metrics.activity_store import Position
 from uptake_metrics.attributed import batches_of
 from uptake_metrics.batches import rows
 from uptake_metrics.columns import Columns
 from uptake_metrics.counting import Counting
-from uptake_metrics.shard import Shard
+from uptake_metrics.shard import Shard, of_registry
 from uptake_metrics.zones import DAY, local_day, to_number
 
 Before = Callable[[AsyncConnection], Awaitable[None]]
@@ -50,14 +51,15 @@ class Recounting:
         async with counting.lock:  # only what came meanwhile is read under the lock
             await self._read(number, reached.sequence, counting.positions[number].cursor, logged)
             async with self._engine.begin() as connection:
-                await activity_store.advance(connection, {number: counting.positions[number]})
+                moved = await activity_store.advance(connection, {number: counting.positions[number]})
                 await mask_store.compact(connection, number)  # folded up to this checkpoint: replicas read all again
                 await before(connection)
                 since = await usage_log.whole_since(self._js, connection, number, self._clock())
                 await self._add_attributed(connection, number, logged)
                 for account, zone in zones.items():
                     kept_until = local_day(since, zone) + DAY if since else None
-                    await _rewrite(connection, counting.shards[number], account, zone, logged[account], kept_until)
+                    shard, position = counting.shards[number], moved[number]
+                    await _rewrite(connection, shard, position, account, zone, logged[account], kept_until)
                     await after(connection, account, kept_until)
                 await worklist.mark(connection, {worklist.account(account): worklist.EVER for account in zones})
             await counting.reload(number)
@@ -76,11 +78,23 @@ class Recounting:
 
 
 async def _rewrite(
-    connection: AsyncConnection, shard: Shard, account: str, zone: str, logged: Columns, kept_until: date | None
+    connection: AsyncConnection,
+    shard: Shard,
+    position: Position,
+    account: str,
+    zone: str,
+    logged: Columns,
+    kept_until: date | None,
 ) -> None:
-    """Within the transaction: the account's masks in the zone."""
-    series = shard.of_account(account)
+    """Within the transaction: the account's masks in the zone, and the series that it has for the first time.
+
+    A day that another version of the activity policy judges may count what no day of the account did before.
+    """
+    known = len(shard.keys)
     masks = archive.fold(shard.user_days(logged, zone))
+    new = {number: shard.keys[number] for number in range(known, len(shard.keys))}
+    await activity_store.save(connection, [of_registry(shard.number, new, {})], {shard.number: position})
+    series = shard.of_account(account)
     if kept_until:
         last = to_number(kept_until)
         old = await mask_store.masks(connection, shard.number, 0, last, series)

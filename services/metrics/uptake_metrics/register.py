@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake import cursor
 from uptake.clock import utc_now
-from uptake.messages.events import InstanceHeartbeat, UsagePing
+from uptake.messages.events import InstanceHeartbeat, UsagePing, UserDeleted
 from uptake.messages.facts import Fact
 from uptake.messages.imports import ImportFinished, ImportStarted
 from uptake.reader import Cursor, Entry
@@ -156,7 +156,7 @@ class Register:
 
     def _subjects(self, facts: Iterable[Numbered]) -> set[str]:
         """Whose snapshots these facts can change; a trial's snapshot names the owner of its account."""
-        about = [_about(fact) for _, fact in facts]
+        about = [_about(fact) for _, fact in facts if _is_told_of([fact])]
         names = {account for account, _ in about if account}
         opportunities = {opportunity for _, opportunity in about if opportunity}
         opportunities |= {opportunity for opportunity, clock in self.trials.items() if clock.account in names}
@@ -173,6 +173,8 @@ class Register:
             elif account:
                 of_account[account].append(fact)
         for number, (name, said) in enumerate(of_account.items()):
+            if not _is_told_of(said):
+                continue
             self.accounts[name] = accounts.fold(name, said)
             self.lists.learn(self.accounts[name], said)
             self.touched.add(name)
@@ -188,6 +190,11 @@ class Register:
                 self.deals[name] = deal
             else:  # open again
                 self.deals.pop(name, None)
+
+
+def _is_told_of(facts: Iterable[Fact]) -> bool:
+    """Whether there is such an account: a wish to erase somebody, with a slip in it perhaps, makes none."""
+    return not all(isinstance(fact.event, UserDeleted) for fact in facts)
 
 
 def _about(fact: Fact) -> tuple[str | None, str | None]:

@@ -73,7 +73,7 @@ def _last_known(account: Account, day: date) -> int | None:
     """
     changes = [local_day(instant, account.time_zone) for said in account.licenses for instant in _instants(said)]
     changes += [stated.since for _, statements in account.history for stated in statements]
-    before = sorted({on - DAY for on in changes if on - DAY < day}, reverse=True)
+    before = sorted({on - DAY for on in changes if date.min < on <= day}, reverse=True)
     return next((count for on in (day, *before) if (count := seats(account, on).count)), None)
 
 

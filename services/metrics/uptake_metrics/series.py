@@ -165,6 +165,8 @@ class SeriesIndex:
 
     def _meet(self, columns: Columns, contact: I32, narrow: I32, days: I32, events: I64) -> None:
         """Number the series of these events, which no leaf is known of, in order: whose feature is the last decides."""
+        if not len(events):
+            return
         met, leaves = dict[tuple[bytes, str, bytes, int], int](), list[tuple[int, int, int]]()
         environments = repeat(PRODUCTION) if columns.environments is None else columns.environments
         triples = list(zip(columns.accounts, environments, columns.features))  # noqa: B905  # `repeat` never ends

@@ -52,6 +52,12 @@ class Change:
     not_counted: Counter[tuple[str, int, Refusal]] = field(default_factory=Counter)  # account, local day, reason
 
 
+def of_registry(shard: int, series: dict[int, SeriesKey], zones: dict[str, str]) -> Change:
+    """Series and zones alone, of which nothing is counted in the same step."""
+    none = UserDays(np.empty(0, np.int32), np.empty(0, np.uint64), np.empty(0, np.int32))
+    return Change(shard, none, series, zones, set(), events=0, first_day={}, hours={})
+
+
 def user_hash(user: str) -> int:
     """64 bits that name a person within an account. XXH3 is frozen: the value is stored."""
     return xxhash.xxh3_64_intdigest(user.encode())

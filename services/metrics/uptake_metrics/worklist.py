@@ -112,6 +112,16 @@ async def done(connection: AsyncConnection, work: Work) -> None:
     )
 
 
+async def put_off(connection: AsyncConnection, work: Work, until: datetime) -> None:
+    """It is nobody's work before `until`, or before it is marked again."""
+    await connection.execute(
+        text("""
+            UPDATE metrics.dirty SET due_at = :until
+            WHERE subject = :subject AND import_id = :import_id AND marked = :marked"""),
+        {"until": until, "subject": work.subject, "import_id": work.import_id, "marked": work.marked},
+    )
+
+
 async def pending(connection: AsyncConnection, import_id: str) -> int:
     """How many subjects of an import still wait for their evaluation."""
     rows = await connection.execute(

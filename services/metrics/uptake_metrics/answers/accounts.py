@@ -1,7 +1,7 @@
 """Answers about accounts: lists, numbers of any day, the people behind a count, the portfolio. Computes no number."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import islice
 from typing import Annotated, Any, Literal, NamedTuple
@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, field_validator
 
+from uptake.messages.fields import MAX_INTEGER
 from uptake.messages.kpi import AccountKpis
 from uptake.problems import Problem
 from uptake_metrics import snapshots, worklist
@@ -22,8 +23,10 @@ from uptake_metrics.lifecycle import Lifecycle, lifecycle
 from uptake_metrics.ordering import Keys, checked, in_turns, ordered
 from uptake_metrics.portfolio import Choice, Member, PortfolioKpis, portfolio_kpis
 from uptake_metrics.revisions import Revision
+from uptake_metrics.tally import Tallied
 
 MAX_HISTORY_DAYS = 1100
+_DAYS_A_TURN = 20
 
 
 class Chosen(NamedTuple):
@@ -70,7 +73,7 @@ class AccountsQuery(PortfolioQuery):
     """What `GET /api/v1/accounts` can be asked for; `sort` is one of `SORTS`, after `-` the largest first."""
 
     sort: str = "account"
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=MAX_INTEGER)
 
     @field_validator("sort")
     @classmethod
@@ -159,7 +162,7 @@ def router(asking: Asking) -> APIRouter:
         if revisions == "all":
             return table(await every_revision(asking, account, first, last), format, Revision)
         days = await asking.tally.days(account, first, last)
-        kpis = await _with_revisions(asking, account, [asking.evaluation.kpis(account, one) for one in days])
+        kpis = await _with_revisions(asking, account, await _evaluated(asking, account, days))
         return table(kpis, format, AccountKpis)
 
     @router.get("/api/v1/accounts/{account:path}/users", response_model=UserList)
@@ -207,6 +210,16 @@ async def _on_trial(asking: Asking, as_of: date | None) -> set[str]:
     if as_of is None:
         return set(asking.sales.running())
     return {clock.account for clock in await asking.sales.trials(as_of) if not clock.stopped}
+
+
+async def _evaluated(asking: Asking, account: str, days: Sequence[Tallied]) -> list[AccountKpis]:
+    """In turns: years of days at once would hold up counting."""
+    told: list[AccountKpis] = []
+    for one in days:
+        told.append(asking.evaluation.kpis(account, one))
+        if len(told) % _DAYS_A_TURN == 0:
+            await asyncio.sleep(0)
+    return told
 
 
 async def _with_revisions(asking: Asking, account: str, kpis: list[AccountKpis]) -> list[AccountKpis]:

@@ -11,12 +11,15 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from uptake.messages.kpi import AccountKpis
+from uptake.problems import Problem
 from uptake_metrics.answers.asking import FIRST_DAY, Asking, AsOf
 from uptake_metrics.answers.table import Format, table
 from uptake_metrics.correlation import LAG_DAYS, Habits
 from uptake_metrics.features import Users
 from uptake_metrics.use_cases import UseCases
 from uptake_metrics.zones import last_closed_day
+
+LAG = timedelta(days=LAG_DAYS)
 
 
 class CorrelationLine(BaseModel):
@@ -44,8 +47,12 @@ def router(asking: Asking) -> APIRouter:
     @router.get("/api/v1/correlation", response_model=list[CorrelationLine])
     async def correlation(as_of: AsOf = None, format: Format = "json") -> Response:
         """Use cases and features against the usage that followed; by default on the vendor's last closed day."""
+        if as_of is not None and as_of < FIRST_DAY + LAG:
+            raise Problem(
+                400, "invalid_day", f"ask for a day from {FIRST_DAY + LAG} on: saturation is of {LAG.days} days before"
+            )
         day = as_of or last_closed_day(asking.clock(), asking.vendor_zone)
-        before = max(FIRST_DAY, day - timedelta(LAG_DAYS))
+        before = day - LAG
         kpis = [line.kpis for line in await asking.lines(day)]
         taxonomy = asking.evaluation.config.use_cases
         used = await asking.tally.features.mau({one.account: before for one in kpis}, taxonomy)

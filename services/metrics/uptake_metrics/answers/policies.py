@@ -103,7 +103,7 @@ def router(asking: Asking) -> APIRouter:
         file: Annotated[bytes, Body(media_type="application/yaml", description="a policies.yml")], as_of: AsOf = None
     ) -> PolicyPreview:
         """Which accounts another file would judge otherwise, as of each one's today or of any past day."""
-        changes, looked_at = await _changes(asking, new := _read(file), as_of)
+        changes, looked_at = await _changes(asking, new := await asyncio.to_thread(_read, file), as_of)
         moves = Counter((change.before.status, change.after.status) for change in changes)
         newest = as_of or max((asking.board.today(name) for name in asking.board.lines), default=date.min)
         return PolicyPreview(

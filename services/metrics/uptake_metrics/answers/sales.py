@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from uptake.messages.fields import MAX_INTEGER
 from uptake.messages.kpi import TeamKpis, Trial, TrialUsage
 from uptake_metrics import sales_snapshots, trials
 from uptake_metrics.accounts import Account
@@ -16,6 +17,8 @@ from uptake_metrics.answers.table import table
 from uptake_metrics.ordering import Keys, checked, in_turns, ordered
 from uptake_metrics.team import days_of
 from uptake_metrics.trials import Complexity, TrialClock
+
+FIRST_QUARTER = "1970Q1"
 
 
 class TrialLine(Trial):
@@ -75,7 +78,7 @@ class TrialsQuery(BaseModel):
         None
     )
     sort: str = "state"
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=MAX_INTEGER)
     format: Literal["json", "csv"] = "json"
 
     @field_validator("sort")
@@ -113,6 +116,8 @@ class TeamQuery(BaseModel):
     def _is_a_quarter(cls, quarter: str | None) -> str | None:
         if quarter:
             days_of(quarter)  # there is no year 0
+            if quarter < FIRST_QUARTER:
+                raise ValueError(f"is before {FIRST_QUARTER}")
         return quarter
 
 
