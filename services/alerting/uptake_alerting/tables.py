@@ -50,6 +50,16 @@ trial = Table(
     Column("snapshot", JSONB, nullable=False),
 )
 
+#: The latest snapshot of what has neither closed days nor a clock of its own: the team, an installation.
+subject_snapshot = Table(
+    "subject_snapshot",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("snapshot", JSONB, nullable=False),
+)
+
 #: Where the fold of one rule over one subject stands. Its row lock makes evaluations of one instance take turns.
 instance = Table(
     "instance",
@@ -77,9 +87,22 @@ episode = Table(
     Column("detected_at", DateTime(timezone=True), nullable=False),
     Column("ended_at", DateTime(timezone=True)),
     Column("data", JSONB, nullable=False, comment="the AlertData of the latest event"),
+    Column("account", Text),
+    Column("severity", Text, nullable=False, server_default=text("'warning'")),
+    Column("look_at", DateTime(timezone=True), comment="when its notices are planned again"),
+    Column("acked_by", Text),
+    Column("acked_at", DateTime(timezone=True)),
+    Column("ack_until", DateTime(timezone=True)),
+    Column("snoozed_until", DateTime(timezone=True)),
+    Column("assignee", Text),
+    Column("gates", JSONB, nullable=False, server_default=text("'[]'"), comment="why nothing goes out now"),
+    Column("escalation", Integer, nullable=False, server_default=text("0"), comment="the level that was reached"),
+    Column("route", JSONB, comment="how its recipients were chosen"),
     UniqueConstraint("rule", "subject", "number"),
     Index("episode_open", "rule", "subject", unique=True, postgresql_where=text("ended_at IS NULL")),
     Index("episode_by_time", "fired_at"),
+    Index("episode_to_look_at", "look_at", postgresql_where=text("look_at IS NOT NULL")),
+    Index("episode_of_account", "account", postgresql_where=text("ended_at IS NULL")),
 )
 
 #: What happened to an episode, in order: its history, and the outbox to ALERT.
@@ -92,6 +115,8 @@ alert_event = Table(
     Column("kind", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
+    Column("by", Text, comment="who did it, where a person did"),
+    Column("note", Text),
     Column("subject", Text, nullable=False, comment="of the broker"),
     Column("body", JSONB, nullable=False, comment="the CloudEvent"),
     Column("published_at", DateTime(timezone=True)),
@@ -104,14 +129,19 @@ delivery = Table(
     "delivery",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("episode", Text, ForeignKey("alerting.episode.id"), nullable=False),
-    Column("event", Text, ForeignKey("alerting.alert_event.id"), nullable=False, comment="what it tells"),
-    Column("kind", Text, nullable=False, comment="trigger or terminal"),
+    Column("episode", Text, ForeignKey("alerting.episode.id"), comment="null: a digest, or a notice to operators"),
+    Column("event", Text, ForeignKey("alerting.alert_event.id"), comment="what it tells"),
+    Column("kind", Text, nullable=False, comment="trigger, update, reminder, escalation, terminal, digest, operator"),
+    Column("sequence", Integer, nullable=False, server_default=text("0"), comment="which update or reminder it is"),
+    Column("person", Text, comment="whom it is for; null: whoever reads the channel"),
     Column("channel", Text, nullable=False),
     Column("channel_type", Text, nullable=False),
     Column("destination", Text, nullable=False),
     Column("why", Text, nullable=False, comment="why this channel"),
-    Column("status", Text, nullable=False, comment="pending, sending, delivered, failed or skipped"),
+    Column("status", Text, nullable=False, comment="collected, pending, sending, delivered, failed, skipped"),
+    Column("reference", JSONB, comment="what the channel gave us to edit, thread or resolve it by"),
+    Column("digest", Text, comment="the delivery of the digest that carries it"),
+    Column("content", JSONB, comment="what a notice without an event says"),
     Column("reason", Text, comment="why it is not delivered (yet)"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("ambiguous", Boolean, nullable=False, server_default=text("false"), comment="may have arrived unnoticed"),
@@ -119,6 +149,7 @@ delivery = Table(
     Column("due_at", DateTime(timezone=True), nullable=False, comment="when to try, or until when a sender holds it"),
     Column("done_at", DateTime(timezone=True)),
     Index("delivery_by_episode", "episode"),
+    Index("delivery_collected", "person", "channel", postgresql_where=text("status = 'collected'")),
     Index("delivery_due", "due_at", postgresql_where=text("status IN ('pending', 'sending')")),
 )
 
@@ -129,4 +160,40 @@ pause = Table(
     Column("channel", Text, primary_key=True),
     Column("destination", Text, primary_key=True),
     Column("until", DateTime(timezone=True), nullable=False),
+)
+
+#: Nobody is told of alerts that match until it ends. The condition goes on under it.
+silence = Table(
+    "silence",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("matchers", JSONB, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("starts_at", DateTime(timezone=True), nullable=False),
+    Column("ends_at", DateTime(timezone=True), nullable=False),
+    Column("expired_by", Text, comment="who ended it early"),
+)
+
+#: A rule that too many accounts breached at once: its notices are held until somebody releases them, or `until`.
+breaker = Table(
+    "breaker",
+    metadata,
+    Column("rule", Text, primary_key=True),
+    Column("tripped_at", DateTime(timezone=True), primary_key=True),
+    Column("until", DateTime(timezone=True), nullable=False),
+    Column("breaching", Integer, nullable=False),
+    Column("accounts", Integer, nullable=False),
+    Column("released_at", DateTime(timezone=True)),
+    Column("released_by", Text),
+    Index("breaker_tripped", "rule", unique=True, postgresql_where=text("released_at IS NULL")),
+)
+
+#: Which weekly digests were made.
+weekly = Table(
+    "weekly",
+    metadata,
+    Column("person", Text, primary_key=True),
+    Column("week", Date, primary_key=True),
 )

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from uptake.messages.fields import Day, Instant, Message
 
 Severity = Literal["info", "warning", "critical"]
@@ -13,7 +15,7 @@ class AlertData(Message):
     episode: str
     number: int
     rule: str
-    subject_kind: Literal["account", "trial"]
+    subject_kind: Literal["account", "trial", "team", "instance", "rule", "episode"]
     subject: str
     account: str | None
     region: str | None
@@ -27,6 +29,11 @@ class AlertData(Message):
     summary: str
     next_step: str
     values: dict[str, Any]
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    links: dict[str, str] = Field(default_factory=dict)
+    by: str | None = None
+    note: str | None = None
 
 
 class AlertEvent(Message):
