@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
 import stamina
@@ -61,23 +61,31 @@ async def _ask(check: Check) -> str | None:
         return f"the check failed: {type(error).__name__}"
 
 
+async def _one_by_one(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Of megabytes in one piece, the copies alone hold the event loop."""
+    for piece in pieces:
+        yield piece
+
+
 def routes(
-    health: Health, registry: CollectorRegistry = REGISTRY, extra: Callable[[], Awaitable[bytes]] | None = None
+    health: Health, registry: CollectorRegistry = REGISTRY, extra: Callable[[], Awaitable[list[bytes]]] | None = None
 ) -> "list[Route]":
-    """`/healthz`: the process runs. `/readyz`: 503 names what is not ready. `/metrics`: with `extra` appended."""
-    from starlette.responses import JSONResponse, PlainTextResponse, Response  # with a service's extra only
+    """`/healthz`: the process runs. `/readyz`: 503 names what is not ready. `/metrics`: `extra`'s pieces appended."""
+    from starlette import responses  # with a service's extra only
     from starlette.routing import Route
 
     async def healthz(request: "Request") -> "Response":
-        return PlainTextResponse("ok\n")
+        return responses.PlainTextResponse("ok\n")
 
     async def readyz(request: "Request") -> "Response":
         problems = await health.problems()
-        return JSONResponse({"ready": not problems, "not_ready": problems}, status_code=503 if problems else 200)
+        return responses.JSONResponse(
+            {"ready": not problems, "not_ready": problems}, status_code=503 if problems else 200
+        )
 
     async def metrics(request: "Request") -> "Response":
-        text = generate_latest(registry) + (await extra() if extra else b"")
-        return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
+        pieces = [generate_latest(registry), *(await extra() if extra else ())]
+        return responses.StreamingResponse(_one_by_one(pieces), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
 

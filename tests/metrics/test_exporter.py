@@ -15,7 +15,7 @@ EVERY_SHARD = frozenset(range(16))
 def samples(text):
     """{(gauge, account): value} of the numbers, and {account: labels} of the info."""
     numbers, info = {}, {}
-    for family in text_string_to_metric_families(text.decode()):
+    for family in text_string_to_metric_families(b"".join(text).decode()):
         assert (family.type, bool(family.documentation)) == ("gauge", True)
         for sample in family.samples:
             account = sample.labels["account"]
@@ -91,11 +91,11 @@ async def test_each_account_is_told_of_by_the_one_replica_that_reads_its_shard(m
 
 async def test_the_text_follows_the_board_and_is_written_once_a_version(metrics, event, monkeypatch):
     export = Exporter(metrics.board, lambda: EVERY_SHARD)
-    assert await export.text() == b""
+    assert await export.text() == []
     await metrics.count(event("acme", "ann", "2026-08-25"), event("bolt", "ann", "2026-08-25"))
     await metrics.board.refresh()
     assert samples(await export.text())[0]["mau", "acme"] == 1
-    monkeypatch.setattr(exporter, "_families", None)
+    monkeypatch.setattr(exporter, "_pieces", None)
     await export.text()  # nothing has changed: nothing is written
     monkeypatch.undo()
     await metrics.count(event("acme", "bob", "2026-08-25"))

@@ -11,7 +11,7 @@ EVERY_SHARD = frozenset(range(16))
 async def gauges(metrics):
     await metrics.board.refresh()
     use_cases = UseCaseGauges(metrics.tally.features, metrics.config)
-    text = (await Exporter(metrics.board, lambda: EVERY_SHARD, use_cases).text()).decode()
+    text = b"".join(await Exporter(metrics.board, lambda: EVERY_SHARD, use_cases).text()).decode()
     return {
         (sample.name.removeprefix("uptake_account_use_case_"), sample.labels["account"], sample.labels["use_case"]): (
             sample.value

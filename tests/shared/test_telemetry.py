@@ -55,14 +55,14 @@ def test_ready_names_what_is_not(checks: dict[str, Callable[[], str | None]], no
 
 
 def test_metrics_hold_the_process_and_what_the_service_adds() -> None:
-    async def gauges() -> bytes:
-        return b'uptake_account_mau{account="acme"} 20\n'
+    async def gauges() -> list[bytes]:
+        return [b'uptake_account_mau{account="acme"} 20\n', b"", b'uptake_account_mau{account="b"} 1\n']
 
     answer = client(Health(), extra=gauges).get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     assert "process_resident_memory_bytes" in answer.text
     assert "python_gc_collections_total" in answer.text
-    assert answer.text.endswith('uptake_account_mau{account="acme"} 20\n')
+    assert answer.text.endswith('uptake_account_mau{account="acme"} 20\nuptake_account_mau{account="b"} 1\n')
 
 
 def test_counters_have_no_second_series() -> None:

@@ -106,9 +106,9 @@ def build(settings: AlertingSettings) -> FastAPI:
         await client.close()
         await engine.dispose()
 
-    async def metrics() -> bytes:
+    async def metrics() -> list[bytes]:
         told.routes_valid(routes.error is None)
-        return await told.text(engine, utc_now())
+        return [await told.text(engine, utc_now())]
 
     app = FastAPI(title="Uptake alerting", docs_url=None, redoc_url=None, lifespan=lifespan)
     problems.install(app)

@@ -105,9 +105,9 @@ class _Service:
         self.upkeep = Chores(lambda: True)
         self.heap = Heap()
 
-    async def business_numbers(self) -> bytes:
+    async def business_numbers(self) -> list[bytes]:
         """Of accounts, trials and the team, for Prometheus."""
-        return await self.exporter.text() + await self.sales_exporter.text()
+        return [*await self.exporter.text(), await self.sales_exporter.text()]
 
     @asynccontextmanager
     async def live(self, app: FastAPI) -> AsyncIterator[None]:

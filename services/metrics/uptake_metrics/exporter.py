@@ -6,11 +6,11 @@ thousands of accounts must not hold up counting. A thread would: it takes the in
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from operator import itemgetter
 
 from uptake.messages.kpi import UseCaseKpi
 from uptake.subjects import shard_of
 from uptake_metrics.board import Board, Line
+from uptake_metrics.ordering import in_turns
 from uptake_metrics.use_case_gauges import UseCaseGauges
 
 Value = int | float | None
@@ -44,7 +44,7 @@ _FAMILIES = [
     *((name, description) for name, (description, _) in USE_CASES.items()),
     INFO,
 ]
-_AT_A_TIME = 100  # accounts between two turns of the event loop: about 2 ms
+_A_PIECE = 1_000  # accounts of one family; as one text those of 20,000 would hold the event loop for too long
 _INFO_LABELS = ("name", "region", "segment", "owner", "time_zone", "plan")
 
 
@@ -61,39 +61,39 @@ class Exporter:
         self._lock = asyncio.Lock()  # two scrapes at once write it once
         self._written: tuple[int, frozenset[int]] | None = None
         self._samples: dict[str, tuple[Line, Samples]] = {}
-        self._text = b""
+        self._text: list[bytes] = []
 
-    async def text(self) -> bytes:
-        """As of now; nothing before there is a line of every account."""
+    async def text(self) -> list[bytes]:
+        """As of now, in pieces of which each is soon sent; nothing before there is a line of every account."""
         async with self._lock:
             wanted = self._board.version, self._shards()
             if self._board.complete and wanted != self._written:
                 samples = [one async for one in self._of_accounts(wanted[1])]
-                self._text = b"".join([family async for family in _families(samples)])
+                self._text = [piece async for piece in _pieces(samples)]
                 self._written = wanted
             return self._text
 
     async def _of_accounts(self, shards: frozenset[int]) -> AsyncIterator[Samples]:
-        lines = sorted(self._board.lines.items(), key=itemgetter(0))
-        changed = [line for name, line in lines if shard_of(name) in shards and not self._is_written(name, line)]
+        lines = self._board.lines.items()
+        mine = [(name, line) async for name, line in in_turns(lines) if shard_of(name) in shards]
+        changed = [line async for name, line in in_turns(mine) if not self._is_written(name, line)]
         use_cases = await self._use_cases.of(changed) if self._use_cases else {}
-        for number, (name, line) in enumerate(lines):
-            if number % _AT_A_TIME == 0:
-                await asyncio.sleep(0)
-            if shard_of(name) in shards:
-                if not self._is_written(name, line):
-                    self._samples[name] = line, _samples(line, use_cases.get(name, ()))
-                yield self._samples[name][1]
+        async for name, line in in_turns(mine):
+            if not self._is_written(name, line):
+                self._samples[name] = line, _samples(line, use_cases.get(name, ()))
+            yield self._samples[name][1]
 
     def _is_written(self, name: str, line: Line) -> bool:
         return name in self._samples and self._samples[name][0] is line
 
 
-async def _families(samples: Sequence[Samples]) -> AsyncIterator[bytes]:
+async def _pieces(samples: Sequence[Samples]) -> AsyncIterator[bytes]:
     for place, (name, description) in enumerate(_FAMILIES):
-        known = [of_account[place] for of_account in samples if of_account[place]]
-        await asyncio.sleep(0)
-        yield "\n".join([f"# HELP {name} {description}", f"# TYPE {name} gauge", *known, ""]).encode()
+        yield f"# HELP {name} {description}\n# TYPE {name} gauge\n".encode()
+        for start in range(0, len(samples), _A_PIECE):
+            known = [of_account[place] for of_account in samples[start : start + _A_PIECE] if of_account[place]]
+            yield "".join([f"{lines}\n" for lines in known]).encode()
+            await asyncio.sleep(0)
 
 
 def _samples(line: Line, use_cases: Sequence[UseCaseKpi]) -> Samples:
