@@ -73,7 +73,7 @@ class SeriesIndex:
                 self._features[key.account].pop()
         del self.keys[first:]
         self._laid_out = first
-        self._names, self._leaves = _Codes(), Table()
+        self._follow_policy()
 
     def features_of(self, account: str) -> Sequence[int]:
         """The feature series of an account, of all its environments."""
@@ -125,7 +125,12 @@ class SeriesIndex:
         self.policy = self._policy_now()
         self._environments = {name: code for code, name in enumerate(sorted(self.policy.environments))}
         self._names = _Codes()
+        self._counted = [
+            _Codes({name: self._environments[name] for name in version.environments})
+            for version in self.policy.versions
+        ]
         self._leaves = Table()  # (contact series, code of feature, version, environment): 1 + the narrowest series
+        self._lead_to(0)
 
     def _codes(self, columns: Columns, days: I32) -> I64:
         """By feature, environment and version; one for all unknown features, `_NO_LEAF` for what is no activity."""
@@ -140,18 +145,18 @@ class SeriesIndex:
     def _cells(self, columns: Columns, days: I32) -> I64 | int:
         """For each event, or for all: the code of its version and environment; unknown when they do not count."""
         versions = self.policy.versions
-        cells = self._environments_of(columns, versions[0])
+        cells = self._environments_of(columns, 0)
         if len(versions) > 1:  # with one version, days cost nothing
             numbers = self.policy.numbers(days)
-            for number, version in enumerate(versions):
-                of_version = self._environments_of(columns, version)
+            for number in range(len(versions)):
+                of_version = self._environments_of(columns, number)
                 shifted = np.where(np.equal(of_version, _UNKNOWN), _UNKNOWN, of_version + self._cell(number, 0))
                 cells = np.where(numbers == number, shifted, cells)
         return cells
 
-    def _environments_of(self, columns: Columns, version: ActivityVersion) -> I64 | int:
+    def _environments_of(self, columns: Columns, number: int) -> I64 | int:
         """The code of each environment, or of all; unknown where this version does not count it, or the actor."""
-        counted = _Codes({name: self._environments[name] for name in version.environments})
+        version, counted = self.policy.versions[number], self._counted[number]
         codes: I64 | int = counted[PRODUCTION]
         if columns.environments is not None:
             codes = np.fromiter(map(counted.__getitem__, columns.environments), np.int64, len(columns))
@@ -178,7 +183,7 @@ class SeriesIndex:
                 total = self._number(SeriesKey(account.decode(), "total", environment))
                 leaf = self._leaf(self.keys[total], feature.decode(), total, self.policy.versions[number])
                 met[account, environment, feature, number] = leaf
-                if leaf != total:  # not remembered, or a flood of features would fill the memory
+                if leaf == contact[event]:  # `_lead_to` knows features; a flood of more would fill the memory
                     name = self._names.setdefault(feature, len(self._names))
                     cell = self._cell(number, self._environments[environment])
                     leaves.append((int(contact[event]), name * cells + cell, leaf))
@@ -194,6 +199,24 @@ class SeriesIndex:
         if key not in self.numbers and len(self._features[key.account]) >= self.max_features:
             return total
         return self._number(key)
+
+    def _lead_to(self, first: int) -> None:
+        """Remember how each feature series from number `first` on is found, under every version that counts it."""
+        features = first + np.flatnonzero(self.kind[first : self._laid_out] == FEATURE)
+        keys = [self.keys[number] for number in features.tolist()]
+        names = [self._names.setdefault(key.feature.encode(), len(self._names)) for key in keys]
+        cells, contact = len(self._environments) * len(self.policy.versions), self.parent[self.parent[features]]
+        for number, (version, counted) in enumerate(zip(self.policy.versions, self._counted, strict=True)):
+            qualifies = {feature: version.qualifies(feature) for feature in {key.feature for key in keys}}
+            leads = [qualifies[key.feature] and key.environment in counted for key in keys]
+            self._remember(
+                [
+                    (at, name * cells + self._cell(number, counted[key.environment]), leaf)
+                    for at, name, key, leaf in compress(
+                        zip(contact.tolist(), names, keys, features.tolist(), strict=True), leads
+                    )
+                ]
+            )
 
     def _remember(self, leaves: list[tuple[int, int, int]]) -> None:
         if leaves:
@@ -214,11 +237,12 @@ class SeriesIndex:
         return number
 
     def _lay_out(self) -> None:
-        """The columns of the series that were added."""
-        new = self.keys[self._laid_out :]
+        """The columns of the series that were added, and how their events find them."""
+        first, new = self._laid_out, self.keys[self._laid_out :]
         self.parent = placed(self.parent, self._laid_out, [self._parent_of(key) for key in new])
         self.kind = placed(self.kind, self._laid_out, [_KINDS[key.kind] for key in new])
         self._laid_out = len(self.keys)
+        self._lead_to(first)
 
     def _parent_of(self, key: SeriesKey) -> int:
         if key.kind == "contact":

@@ -236,7 +236,8 @@ class Shard:
         series, person = series[total], person[total]
         if not len(person):
             return set()
-        named = np.isin(hashes, person)
+        person_sorted = np.sort(person)  # cheaper than `np.isin`, which sorts the events too
+        named = person_sorted.take(np.searchsorted(person_sorted, hashes), mode="clip") == hashes
         names = dict(zip(hashes[named].tolist(), map(bytes.decode, compress(columns.users, named)), strict=True))
         keys, pairs = self.keys, zip(series.tolist(), person.tolist(), strict=True)
         told = {(keys[number].account, user, names[user]) for number, user in pairs}
