@@ -11,9 +11,10 @@ import structlog
 import yaml
 from pydantic import ValidationError
 
+from uptake.complaints import in_plain_words
 from uptake.section import Section
 
-__all__ = ["ConfigFile", "InvalidConfig", "Section", "check", "parse", "write"]
+__all__ = ["ConfigFile", "InvalidConfig", "Section", "check", "line_of", "parse", "write"]
 
 _log = structlog.get_logger(__name__)
 
@@ -35,7 +36,7 @@ def parse(text: str, content_class: type[Content]) -> Content:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise InvalidConfig(f"line {_line(node, first['loc'])}: {where}: {first['msg']}") from None
+        raise InvalidConfig(f"line {_line(node, first['loc'])}: {where}: {in_plain_words(first)}") from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -66,6 +67,11 @@ def _loaded(text: str) -> tuple[yaml.Node | None, Any]:
         raise
     except ValueError as error:  # a number of thousands of digits
         raise InvalidConfig(f"line 1: {error}") from None
+
+
+def line_of(text: str, *place: str | int) -> int:
+    """The line of a good file where something stands: of its deepest key that the file has."""
+    return _line(_loaded(text)[0], place)
 
 
 def write(path: Path, text: str) -> None:
@@ -100,6 +106,9 @@ class ConfigFile(Generic[Content]):
         self.path = path
         self.error: str | None = None
         self.version = 0  # rises with each new content
+        #: What is in force is what the file says, or said when it was good last, or there is none. While it is false,
+        #: the file has been bad ever since this process looked at it first: nobody here knows what was in force before.
+        self.settled = path is None
         self._class = content_class
         self._shipped = shipped
         self._content = parse(shipped, content_class)
@@ -123,9 +132,10 @@ class ConfigFile(Generic[Content]):
             self._seen = version
             content = parse(self.path.read_text(encoding="utf-8"), self._class)
         except (OSError, ValueError) as error:
+            self.settled |= isinstance(error, FileNotFoundError)
             self._keep(f"{self.path}: {error}")
             return self._content
-        self.error = None
+        self.error, self.settled = None, True
         if content != self._content:
             self.version += 1
         self._content = content
@@ -134,7 +144,8 @@ class ConfigFile(Generic[Content]):
 
     def _keep(self, problem: str) -> None:
         if problem != self.error:
-            _log.error("configuration not loaded, the last good one stays in force", problem=problem)
+            in_force = "the last good one" if self.settled else "nothing of this file"
+            _log.error("configuration not loaded", problem=problem, in_force=in_force)
         self.error = problem
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from uptake.complaints import in_plain_words
 from uptake.database import is_data_error, is_unavailable
 
 _RETRY_AFTER_S = 1
@@ -42,7 +43,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        detail = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
+        detail = "; ".join(f"{item['loc'][-1]}: {in_plain_words(item)}" for item in error.errors())
         return Problem(400, "invalid_request", detail).answer()
 
     @app.exception_handler(DBAPIError)

@@ -42,6 +42,15 @@ def test_over_the_budget_senders_are_told_to_come_back_and_afterwards_they_may()
         again.more(100)
 
 
+def test_over_so_many_requests_too_however_small_they_are():
+    budget = Budget(limit_requests=1)
+    with budget.hold(), pytest.raises(Rejected) as caught, budget.hold():
+        pass
+    assert (caught.value.status, caught.value.retry_after_s) == (429, 1)
+    with budget.hold():
+        pass
+
+
 async def test_an_upload_that_stalls_lets_go_of_its_share():
     async def stalls():
         await asyncio.Event().wait()

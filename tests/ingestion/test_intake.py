@@ -28,6 +28,7 @@ STAGE: dict[str, Any] = {
     "account": "acme",
     "stage": 4,
 }
+LINK: dict[str, Any] = {**USAGE, "type": "user.linked", "other": "bob"}
 PING: dict[str, Any] = {**USAGE, "type": "usage.ping", "day": "2026-05-09", "mau": 12}
 
 
@@ -51,6 +52,8 @@ def _at(when: datetime) -> str:
         USAGE | {"actor": "system", "environment": "trial", "properties": {"lines": 12, "share": 0.5}},
         USAGE | {"a field of tomorrow": [1, {"deep": None}]},
         USAGE | {"user": "Žofie 🚀"},
+        USAGE | {"user": "erased", "feature": "erased:1", "account": "unnamed:1"},
+        LINK | {"user": "un-erased:1"},
         USAGE | {"id": "x" * 200},
         PING,
         STAGE,
@@ -110,6 +113,15 @@ def test_a_good_event_is_accepted(item: dict[str, Any]) -> None:
         (STAGE | {"stage": 8}, "invalid_field", "stage"),
         (STAGE | {"stage": "4"}, "invalid_field", "stage"),
         (PING | {"mau": 2**63}, "invalid_field", "mau"),
+        (USAGE | {"user": "erased:0a1b"}, "invalid_field", "user: must not begin with erased: or unnamed:"),
+        (USAGE | {"user": "unnamed:1"}, "invalid_field", "user: must not begin with erased: or unnamed:"),
+        *(
+            (LINK | {"type": kind, field: name}, "invalid_field", f"{field}: must not begin with")
+            for kind in ("user.linked", "user.unlinked")
+            for field in ("user", "other")
+            for name in ("erased:0a1b", "unnamed:1", "erased:")
+        ),
+        (LINK | {"type": "user.deleted", "user": "erased:0a1b"}, "invalid_field", "user: must not begin with"),
     ],
 )
 def test_a_bad_item_is_refused_with_its_reason(item: Any, reason: str, detail: str) -> None:

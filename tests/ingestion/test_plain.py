@@ -43,6 +43,9 @@ ODD = [
     "trial",
     "usage",
     "system",
+    "erased:1",
+    "unnamed:1",
+    "erased",
     None,
     5,
     1.5,
@@ -142,6 +145,17 @@ def test_plain_usage_does_go_the_short_way():
     assert rows is not None
     assert [row.user for row in rows] == [f"u{number}" for number in range(100)]
     assert find([json.dumps(one).encode() for one in good], window_of(NOW, live=True)) == rows
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("user", ["erased:0a1b", "erased:", "unnamed:1"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_nobody_is_taken_for_a_person_without_a_name_however_many_come_at_once(user, place, live):
+    items = [USAGE | {"user": name} for name in ("erased", "ada", "un-erased:1")]
+    items[place] |= {"user": user}
+    raw = [json.dumps(item).encode() for item in items]
+    assert array(b"[" + b",".join(raw) + b"]", NOW, live=live) is None
+    assert [row is None for row in find(raw, window_of(NOW, live=live))] == [n == place for n in range(3)]
 
 
 @pytest.mark.parametrize("extra", [{"properties": {"n": 1}}, {"a field of tomorrow": 1}])

@@ -25,6 +25,7 @@ from uptake.reader import Cursor, Entry, Reader
 from uptake.settings import BrokerSettings, DatabaseSettings
 from uptake_metrics import http
 from uptake_metrics.answers.asking import Asking
+from uptake_metrics.attribution import Attribution
 from uptake_metrics.board import Board
 from uptake_metrics.books import Books
 from uptake_metrics.config import Config
@@ -32,7 +33,9 @@ from uptake_metrics.counting import Counting
 from uptake_metrics.evaluation import Evaluation
 from uptake_metrics.publishing import Publisher
 from uptake_metrics.rebuilding import Rebuilding
+from uptake_metrics.recounting import Recounting
 from uptake_metrics.register import Register
+from uptake_metrics.rezoning import Rezoning
 from uptake_metrics.tables import metadata
 from uptake_metrics.tally import Tally
 
@@ -250,13 +253,18 @@ async def metrics(metrics_of: Callable[[], Metrics]) -> Metrics:
 
 
 @pytest.fixture
-def asking(clock: Clock) -> Callable[..., AbstractAsyncContextManager[Callable[..., Any]]]:
+def http_app(clock: Clock) -> Callable[..., Any]:
+    """`http_app(metrics, ready=True)`: the HTTP app of a metrics process."""
+    return lambda metrics, ready=True: _http_app(metrics, clock, ready)
+
+
+@pytest.fixture
+def asking(http_app: Callable[..., Any]) -> Callable[..., AbstractAsyncContextManager[Callable[..., Any]]]:
     """`async with asking(metrics) as ask`: GETs a path, returns status and answer: of JSON its content, else text."""
 
     @asynccontextmanager
     async def asking(metrics: Metrics, ready: bool = True) -> AsyncIterator[Callable[..., Any]]:
-        app = _http_app(metrics, clock, ready)
-        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        transport = httpx2.ASGITransport(http_app(metrics, ready), raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
 
             async def ask(path: str, **query: Any) -> tuple[int, Any]:
@@ -354,6 +362,30 @@ def reading(client: Client) -> Callable[..., AbstractAsyncContextManager[None]]:
             await asyncio.gather(task, return_exceptions=True)
 
     return reading
+
+
+@pytest.fixture
+def rezoning_of(client: Client) -> Callable[[Metrics], Rezoning]:
+    """The chore of a metrics process that follows changed time zones."""
+
+    def rezoning(metrics: Metrics) -> Rezoning:
+        recounting = Recounting(metrics.engine, client.jetstream(), metrics.counting, metrics.clock)
+        return Rezoning(metrics.counting, metrics.register, recounting, metrics.clock)
+
+    return rezoning
+
+
+@pytest.fixture
+def attribution_of(client: Client) -> Callable[..., Attribution]:
+    """The chore of a metrics process that gives usage of installations to accounts of the shards that it holds."""
+
+    def attribution(metrics: Metrics, shards: Iterable[int] = range(subjects.SHARDS)) -> Attribution:
+        recounting = Recounting(metrics.engine, client.jetstream(), metrics.counting, metrics.clock)
+        return Attribution(
+            metrics.engine, metrics.counting, metrics.register, recounting, metrics.clock, lambda: frozenset(shards)
+        )
+
+    return attribution
 
 
 @pytest.fixture

@@ -98,6 +98,60 @@ def test_a_past_day_has_the_dated_attributes_that_held_on_it(name: str) -> None:
     assert getattr(account, name) == default
 
 
+@pytest.mark.parametrize("name", DATED)
+def test_what_is_first_said_after_the_introduction_holds_from_its_day_on(name: str) -> None:
+    first, second, default = DATED[name]
+    introduced = updated(1, day=5, owner="ana")
+    account = fold("acme", [introduced, updated(2, day=10, **{name: first}), updated(3, day=20, **{name: second})])
+    days = [START.date() + timedelta(days=day) for day in (0, 5, 9, 10, 19, 20, 400)]
+    assert [getattr(account.on(day), name) for day in days] == [default] * 3 + [first] * 2 + [second] * 2
+    alone = fold("acme", [introduced, updated(2, day=10, **{name: first})])
+    assert [getattr(alone.on(day), name) for day in days] == [default] * 3 + [first] * 4
+
+
+def test_a_later_fact_about_an_earlier_day_moves_the_introduction() -> None:
+    """Days before the tenth are no longer of a time that nobody had described."""
+    tenth = updated(1, day=10, received=10, segment="smb", time_zone="UTC")
+    before, day = fold("acme", [tenth]), START.date() + timedelta(days=3)
+    assert before.on(day).segment == "smb"
+    earlier = updated(2, day=5, received=11, owner="ana")
+    assert fold("acme", [tenth, earlier]).on(day).segment is None
+    assert fold("acme", [earlier, tenth]) == fold("acme", [tenth, earlier])
+
+
+def test_the_last_word_of_the_day_of_introduction_reaches_back() -> None:
+    facts = [
+        updated(1, day=5, owner="ana"),
+        updated(2, day=5, received=1, segment="smb"),
+        updated(3, day=5, received=2, segment="bank"),
+        updated(4, day=6, segment="public"),
+    ]
+    account = fold("acme", facts)
+    days = [START.date() + timedelta(days=day) for day in (0, 5, 6)]
+    assert [account.on(day).segment for day in days] == ["bank", "bank", "public"]
+
+
+def test_the_day_of_introduction_is_a_local_day() -> None:
+    """Noon in UTC is the next day in Kiritimati, and the day itself in UTC."""
+    noon = {"occurred_at": START + timedelta(hours=12)}
+    introduced, same_noon = updated(1, day=0, owner="ana"), updated(2, segment="smb")
+    same_noon = same_noon.model_copy(update={"event": same_noon.event.model_copy(update=noon)})
+    far_east = updated(3, day=0, received=1, time_zone="Pacific/Kiritimati")
+    day = START.date() - timedelta(days=9)
+    assert fold("acme", [introduced, same_noon]).on(day).segment == "smb"
+    assert fold("acme", [introduced, same_noon, far_east]).on(day).segment is None
+
+
+@pytest.mark.parametrize("name", ["licenses", "links"])
+def test_only_a_description_introduces_an_account(name: str) -> None:
+    other = {
+        "licenses": fact(9, "license.issued", day=1, license="l", seats=4),
+        "links": fact(9, "user.linked", day=1, user="ann", other="bob"),
+    }[name]
+    account = fold("acme", [other, updated(1, day=10, segment="smb")])
+    assert (account.on(START.date()).segment, len(getattr(account, name))) == ("smb", 1)
+
+
 def test_one_statement_holds_for_all_days() -> None:
     account = fold("acme", [updated(1, day=10, segment="smb"), updated(2, day=20, segment="smb")])
     assert account.on(START.date()) is account
@@ -146,6 +200,8 @@ STATEMENTS = st.lists(
             "owner": st.sampled_from(["ana", "bob", None]),
             "production_date": st.sampled_from([date(2026, 1, 1), date(2028, 2, 29), None]),
             "use_cases": st.sampled_from([["ci"], [], None]),
+            "segment": st.sampled_from(["smb", "bank", None]),
+            "seats_basis": st.sampled_from(["addressable", "none", None]),
         },
     ),
     max_size=8,

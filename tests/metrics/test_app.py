@@ -272,3 +272,35 @@ async def test_migrate_brings_the_schema_up_to_date_and_ends(database_url, free_
             stdout=asyncio.subprocess.DEVNULL,
         )
         assert await asyncio.wait_for(program.wait(), 60) == 0
+
+
+async def test_a_bad_configuration_at_the_start_judges_nothing_and_is_told(
+    service, send, batches, event, tmp_path, engine
+):
+    """What is shipped would give published days other numbers; nobody but the file knows what was in force."""
+    folder = tmp_path / "config"
+    folder.mkdir()
+    service.environment["UPTAKE_CONFIG_DIR"] = str(folder)
+    (folder / "policies.yml").write_text("default: gone\npolicies: {}\n")
+    for subject, data in batches([event("acme", "ann", utc_now() - timedelta(days=2))]):
+        await send(subject, data)
+    await service.start()
+    await until(lambda: service.status("/healthz"), 200)
+    await asyncio.sleep(2)
+    answer = await service.http.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["not_ready"]["config"].startswith(f"{folder / 'policies.yml'}: line 1: default.0.policy: ")
+    assert await service.status("/api/v1/accounts") == 503
+
+    async def done(query):
+        async with engine.connect() as connection:
+            return (await connection.execute(text(query))).scalar_one()
+
+    held = "SELECT count(*) FROM metrics.lease WHERE holder IS NOT NULL"
+    assert (await done(held), await done("SELECT max(sequence) FROM metrics.shard")) == (0, 0)
+    ladder = "{from: 2022-01-01, anchor: production, steps: [{day: 0, target: 10 %}]}"
+    (folder / "policies.yml").write_text(f"default: easy\npolicies:\n  easy: [{ladder}]\n")
+    await service.ready()
+    (account,) = await service.get("accounts")
+    assert account["kpis"]["adoption"]["policy"] == "easy"
+    assert await service.end(signal.SIGTERM) == 0

@@ -65,6 +65,32 @@ def test_until_keeps_the_days_up_to_the_last(rows: list[Row], last: int) -> None
     assert 0 not in kept.mask
 
 
+@given(rows=user_days, first=st.integers(-140, 260))
+def test_since_keeps_the_day_itself_and_later(rows: list[Row], first: int) -> None:
+    kept = archive.since(fold(rows), first)
+    assert sorted(unfold(kept)) == sorted({row for row in rows if row[2] >= first})
+    assert keys(kept) == sorted(set(keys(kept)))
+    assert 0 not in kept.mask
+
+
+@given(rows=user_days, first=st.integers(-140, 260), days=st.integers(0, 150))
+def test_between_keeps_both_ends(rows: list[Row], first: int, days: int) -> None:
+    kept = archive.between(fold(rows), first, first + days)
+    assert sorted(unfold(kept)) == sorted({row for row in rows if first <= row[2] <= first + days})
+
+
+@pytest.mark.parametrize("cells", [1, 200, archive.PASS])
+@given(rows=user_days, first=st.integers(-40, 200), days=st.integers(1, 80))
+def test_the_mau_of_each_series_is_that_of_its_own_masks(cells: int, rows: list[Row], first: int, days: int) -> None:
+    masks, last = fold(rows), first + days - 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archive, "PASS", cells)
+        found = archive.daily_mau(masks, 4, first, last)
+    for series in range(4):
+        own = fold([row for row in rows if row[0] == series])
+        assert found[series].tolist() == archive.daily(own, first, last).mau.tolist()
+
+
 @given(rows=user_days)
 def test_the_newest_day_is_the_last_anybody_was_active_on(rows: list[Row]) -> None:
     assert archive.newest_day(fold(rows)) == max((day for _, _, day in rows), default=0)

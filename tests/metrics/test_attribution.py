@@ -12,10 +12,8 @@ from uptake.clock import utc_now
 from uptake.messages.usage import MAX_BATCH_EVENTS
 from uptake.reader import Fenced
 from uptake_metrics import activity_store, instance_store, usage_log, worklist
-from uptake_metrics.attribution import Attribution
 from uptake_metrics.rebuilding import Rebuilding
 from uptake_metrics.register import Register
-from uptake_metrics.rezoning import Rezoning
 
 ZONE = "America/New_York"  # a day of 23 hours on 2024-03-10, and one of 25 on 2024-11-03
 DAYS = [(date(2024, 3, 5), date(2024, 3, 16)), (date(2024, 10, 30), date(2024, 11, 9))]
@@ -26,17 +24,6 @@ def clock(clock):
     """The broker stamps what it stores with the real time."""
     clock.now = utc_now()
     return clock
-
-
-@pytest.fixture
-def attribution_of(client):
-    def attribution(metrics, shards=range(subjects.SHARDS)):
-        js = client.jetstream()
-        return Attribution(
-            metrics.engine, js, metrics.counting, metrics.register, metrics.clock, lambda: frozenset(shards)
-        )
-
-    return attribution
 
 
 @pytest.fixture
@@ -234,13 +221,18 @@ async def test_who_has_not_heard_of_the_newest_mapping_gives_nothing_that_anothe
     day, behind = date(2024, 6, 3), attribution_of(metrics)
     await metrics.count(event("", "ann", "2024-06-03", instance="i-1"))
     await metrics.learn(mapped())
-    rows = await behind._waiting(behind._wanted())
+
+    async def waiting():
+        mapped = dict(metrics.register.instances.mapped)
+        return await behind._waiting(await behind._wanted(mapped, range(subjects.SHARDS)))
+
+    rows = await waiting()
     other = metrics_of()
     await other.learn(mapped(at="2026-02-01T00:00:00Z", **mapping))
     await give(other)
     await metrics.count(event("", "bob", "2024-06-03", instance="i-1"))
     await metrics.counting.load()
-    again = await behind._waiting(behind._wanted())
+    again = await waiting()
     assert [row.user for row, _ in again] == ["bob"]
     with pytest.raises(Fenced):
         await behind._give(subjects.shard_of("acme"), rows)
@@ -318,24 +310,114 @@ async def test_a_later_mapping_takes_everything_along(
     assert await give(metrics) == 0
 
 
+@pytest.fixture
+def trimmed_to(monkeypatch):
+    """USAGE tells all since an instant only."""
+
+    def trimmed_to(at):
+        async def whole_since(*_):
+            return at
+
+        monkeypatch.setattr(usage_log, "whole_since", whole_since)
+
+    return trimmed_to
+
+
 async def test_the_former_account_keeps_the_days_that_the_log_no_longer_tells_of(
-    metrics, give, event, mapped, reading, send, monkeypatch
+    metrics, give, event, mapped, reading, send, trimmed_to
 ):
     first, last = date(2024, 6, 1), date(2024, 6, 10)
     async with reading(metrics):
         await send([event("", "ann", f"2024-06-{n:02}", instance="i-1") for n in range(1, 11)])
     await metrics.learn(mapped())
     await give(metrics)
-
-    async def whole_since(*_):
-        return datetime(2024, 6, 5, 12, tzinfo=UTC)
-
-    monkeypatch.setattr(usage_log, "whole_since", whole_since)
+    trimmed_to(datetime(2024, 6, 5, 12, tzinfo=UTC))
     await metrics.learn(mapped(account="bolt", at="2026-02-01T00:00:00Z"))
     await give(metrics)
     assert [dau for dau, _, _ in await metrics.counted("acme", first, last)] == [1] * 6 + [0] * 4
-    assert [dau for dau, _, _ in await metrics.counted("bolt", first, last)] == [1] * 10
+    assert [dau for dau, _, _ in await metrics.counted("bolt", first, last)] == [0] * 6 + [1] * 4
     assert await metrics.rows("SELECT kept_until FROM metrics.instance_change") == [(date(2024, 6, 6),)]
+
+
+@pytest.mark.parametrize("zone", [ZONE, "Asia/Tokyo"])
+async def test_no_event_counts_for_two_accounts_however_often_the_mapping_is_corrected(
+    metrics, metrics_of, give, event, fact, mapped, reading, send, trimmed_to, zone
+):
+    """Each hour of some days somebody else, the log trimmed more each time; the process is a new one at each step."""
+    start = datetime(2024, 6, 1, tzinfo=UTC)
+    first, last = date(2024, 5, 31), date(2024, 6, 10)
+    events = [event("", f"u-{n}", start + timedelta(hours=n), instance="i-1") for n in range(9 * 24)]
+    names = ["acme", "bolt", "acme", "cory", "acme"]
+    await metrics.learn(
+        fact("account.updated", account="acme", time_zone=zone),
+        fact("account.updated", account="bolt", time_zone="Europe/Berlin"),
+    )
+    async with reading(metrics):
+        await send(events)
+    for n, name in enumerate(names):
+        trimmed_to(start + timedelta(hours=36 * n))
+        process = metrics_of()
+        await process.learn(mapped(account=name, at=f"2026-02-0{n + 1}T00:00:00Z"))
+        await give(process)
+        await give(process)
+        counted = [await process.counted(one, first, last) for one in ("acme", "bolt", "cory")]
+        assert sum(dau for of_one in counted for dau, _, _ in of_one) == len(events)
+
+
+async def test_killed_between_taking_back_and_giving_it_counts_for_nobody_and_then_for_one(
+    metrics, metrics_of, attribution_of, give, event, mapped, reading, send, recount
+):
+    brought = around_changed_clocks(event)
+    async with reading(metrics):
+        await send(brought)
+    await metrics.learn(mapped())
+    await give(metrics)
+    await metrics.learn(mapped(account="bolt", at="2026-02-01T00:00:00Z"))
+    instances, killed = metrics.register.instances, attribution_of(metrics)
+    await killed._take_back(instances.mappings, frozenset(range(subjects.SHARDS)))
+    between = metrics_of()
+    await between.load()
+    for name in ("acme", "bolt"):
+        assert await wrong_days(between, recount, [], name, "UTC") == []
+    await give(between)
+    assert await wrong_days(between, recount, [], zone="UTC") == []
+    assert await wrong_days(between, recount, brought, "bolt", "UTC") == []
+
+
+async def test_what_has_no_news_asks_the_database_nothing(metrics, attribution_of, event, fact, mapped, monkeypatch):
+    """A heartbeat is no news: thousands of installations send one every few minutes."""
+    asked = []
+
+    def noted(name, of_store):
+        async def waiting_instances(connection):
+            asked.append(name)
+            return await of_store(connection)
+
+        def attributions(connection, shards):
+            asked.append(name)
+            return of_store(connection, shards)
+
+        return waiting_instances if name == "waiting" else attributions
+
+    monkeypatch.setattr(instance_store, "waiting_instances", noted("waiting", instance_store.waiting_instances))
+    monkeypatch.setattr(instance_store, "attributions", noted("given", instance_store.attributions))
+    chore = attribution_of(metrics)
+    await metrics.learn(mapped())
+    await metrics.count(event("", "ann", "2024-06-03", instance="i-1"))
+    assert await chore.run_once() == 1
+    await chore.run_once()
+    asked.clear()
+    await metrics.learn(fact("instance.heartbeat", "2026-08-23T07:00:00Z", instance="i-1"))
+    assert (await chore.run_once(), asked) == (0, [])
+    await metrics.count(event("", "bob", "2024-06-03", instance="i-1"))
+    assert (await chore.run_once(), asked) == (1, ["waiting"])
+    asked.clear()
+    await metrics.learn(mapped("i-2", "bolt"))
+    assert (await chore.run_once(), asked) == (0, ["given", "waiting"])
+    metrics.clock.forward(minutes=2)
+    asked.clear()
+    await metrics.count(event("acme", "bob", "2024-06-03"))
+    assert (await chore.run_once(), asked) == (0, ["given", "waiting"])
 
 
 async def test_a_crash_while_it_is_taken_back_leaves_all_where_it_was(
@@ -364,7 +446,7 @@ async def test_a_crash_while_it_is_taken_back_leaves_all_where_it_was(
 
 
 async def test_a_zone_that_is_learnt_later_moves_them_too(
-    metrics, give, client, event, fact, mapped, reading, send, recount, differing
+    metrics, give, rezoning_of, event, fact, mapped, reading, send, recount, differing
 ):
     own, brought = around_changed_clocks(event, 1, account="acme"), around_changed_clocks(event, 2)
     async with reading(metrics):
@@ -372,7 +454,7 @@ async def test_a_zone_that_is_learnt_later_moves_them_too(
     await metrics.learn(mapped())
     await give(metrics)
     await metrics.learn(fact("account.updated", account="acme", time_zone=ZONE))
-    rezoning = Rezoning(metrics.engine, client.jetstream(), metrics.counting, metrics.register, metrics.clock)
+    rezoning = rezoning_of(metrics)
     assert await rezoning.run_once() == 1
     assert await wrong_days(metrics, recount, own + brought) == []
     assert await differing(metrics) == 0

@@ -51,6 +51,21 @@ async def test_a_new_day_begins_by_each_accounts_own_clock(metrics, event, fact,
     assert metrics.board.lines["east"].kpis.as_of == date(2026, 8, 26)
 
 
+async def test_silence_shows_within_the_day_without_any_event(metrics, fact, clock):
+    await metrics.learn(
+        fact("instance.mapped", instance="i-1", account="acme"),
+        fact("instance.heartbeat", "2026-08-24T16:00:00Z", instance="i-1"),
+    )
+    found = []
+    for hours in (0, 8, 19, 1, 1):  # the 25th at 12:00, 20:00; the 26th at 15:00, 16:00 (48 hours) and 17:00
+        clock.forward(hours=hours)
+        await metrics.board.refresh()
+        found.append((metrics.board.lines["acme"].kpis.data_health, metrics.board.version))
+    (noon, one), (evening, same), (_, next_day), (still, unmoved), (gone, moved) = found
+    assert (noon, evening, still, gone) == ("fresh", "fresh", "fresh", "stale")
+    assert one == same < next_day == unmoved < moved
+
+
 async def test_after_a_failure_half_way_the_rest_is_done_the_next_time(metrics, event, monkeypatch):
     await metrics.count(*(event(f"n{n}", "ann", "2026-08-25") for n in range(9)))
     on, calls = metrics.tally.on, []

@@ -93,6 +93,32 @@ def test_a_file_that_is_taken_away_leaves_the_last_good_one_in_force(config: Con
     assert len(config.problems()) == 1
 
 
+def test_whoever_begins_with_a_bad_file_is_not_settled_until_it_is_good(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "policies.yml").write_text(SHORT.replace("10 %", "0 %"))
+    config = Config(folder)
+    config.write_defaults()
+    unsettled = config.unsettled() or ""
+    assert unsettled.startswith(f"{folder / 'policies.yml'}: line 3: policies.easy.0.steps.0.target: ")
+    (folder / "policies.yml").write_text(SHORT)
+    assert (config.unsettled(), config.policies.default[0].policy) == (None, "easy")
+    (folder / "policies.yml").write_text("bad")
+    assert (config.unsettled(), config.policies.default[0].policy) == (None, "easy")  # the last good one is known
+
+
+def test_what_is_shipped_is_settled_where_there_is_no_file(folder: Path) -> None:
+    assert (Config(None).unsettled(), Config(folder).unsettled()) == (None, None)
+
+
+def test_a_bad_file_that_is_taken_away_is_none(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "activity.yml").write_text("bad")
+    config = Config(folder)
+    assert config.unsettled()
+    (folder / "activity.yml").unlink()
+    assert config.unsettled() is None
+
+
 def test_the_fingerprint_is_of_the_content_and_the_same_in_every_process(config: Config) -> None:
     assert config.fingerprint() == Config(None).fingerprint()
 

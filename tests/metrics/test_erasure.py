@@ -12,11 +12,9 @@ from uptake.clock import utc_now
 from uptake.messages.refusals import Refusal
 from uptake.reader import Cursor, Entry, Fenced
 from uptake_metrics import erasure_store, erasure_tables, ledger
-from uptake_metrics.attribution import Attribution
 from uptake_metrics.erasure import Erasing
 from uptake_metrics.rebuilding import Rebuilding
 from uptake_metrics.register import Register
-from uptake_metrics.rezoning import Rezoning
 
 ANN = "ann.smith@example.com"
 
@@ -326,6 +324,7 @@ async def test_the_same_person_twice_and_somebody_unknown(
     assert [(job.state, job.user) for job in jobs] == [("done", None)] * 4
     found = [{table for table, rows in job.receipt["tables"].items() if rows} for job in jobs]
     assert sorted(found, key=len) == [set(), {"fact"}, {"fact"}, {"activity_mask", "person", "fact"}]
+    assert sorted(job.receipt["found"] for job in jobs) == [False, False, False, True]
     before = await everything(metrics, contact=False)
     async with reading(metrics):
         await send([event("acme", "nobody-ever", metrics.clock.now)])
@@ -398,13 +397,13 @@ async def test_a_rebuild_while_somebody_is_erased_puts_nothing_right_that_is_rig
 
 
 async def test_a_new_time_zone_afterwards_recounts_the_tombstone(
-    metrics, erasing_of, reading, send, usage, fact, state, client
+    metrics, erasing_of, reading, send, usage, fact, state, rezoning_of
 ):
     async with reading(metrics):
         await send(usage)
     zone = fact("account.updated", account="acme", time_zone="Pacific/Kiritimati")
     await state(metrics, zone)
-    rezoning = Rezoning(metrics.engine, client.jetstream(), metrics.counting, metrics.register, metrics.clock)
+    rezoning = rezoning_of(metrics)
     await rezoning.run_once()
     right = await everything(metrics)
     await state(metrics, fact("account.updated", "2026-01-02T00:00:00Z", account="acme", time_zone="UTC"))
@@ -450,10 +449,58 @@ async def test_our_logs_never_name_anybody(metrics, erasing_of, reading, send, u
     assert ANN not in told.out + told.err
 
 
-async def test_usage_through_an_installation_is_erased_too(
-    metrics, erasing_of, reading, send, event, fact, state, client, usage
+async def test_a_person_is_found_whatever_named_them(metrics, erasing_of, reading, send, event, fact, state, client):
+    """Of Ann there is only a link, of Bob an event that counting reads while he is erased, of Carl nothing."""
+    await state(
+        metrics,
+        fact("user.linked", account="acme", user="dora", other="ann"),
+        *(fact("user.deleted", account="acme", user=user) for user in ("ann", "bob", "carl")),
+    )
+    erasing = erasing_of(metrics)
+    await erasing.run_once()
+    async with reading(metrics):
+        await send([event("acme", "bob", metrics.clock.now)])
+    await erase(erasing, metrics, reading)
+    async with metrics.engine.connect() as connection:
+        jobs = await erasure_store.jobs(connection)
+    assert [job.receipt["found"] for job in sorted(jobs, key=lambda job: job.asked_at)] == [True, True, False]
+
+
+async def test_usage_of_an_installation_that_is_mapped_after_the_erasure_is_nobodys(
+    attribution_of, metrics, metrics_of, erasing_of, reading, send, event, fact, state, client
 ):
-    attribution = Attribution(metrics.engine, client.jetstream(), metrics.counting, metrics.register, metrics.clock)
+    """It was never counted in this account: it is suppressed like later events, wherever one looks."""
+    attribution = attribution_of(metrics)
+    days = [metrics.clock.now - timedelta(days=n) for n in (1, 3)]
+    async with reading(metrics):
+        await send(event("", user, at, instance="late") for user in (ANN, "zoe") for at in days)
+        await send([event("acme", ANN, metrics.clock.now - timedelta(days=2)), event("acme", "bob", days[0])])
+    await state(metrics, fact("user.deleted", account="acme", user=ANN))
+    await erase(erasing_of(metrics), metrics, reading)
+    await state(metrics, fact("instance.mapped", instance="late", account="acme"))
+    assert await attribution.run_once() == 4
+    today = metrics.clock.now.date()
+    span = ("acme", today - timedelta(days=4), today)
+    counted = [(0, 0, 0), (1, 1, 1), (1, 2, 2), (2, 3, 3), (0, 3, 3)]  # Zoe, the tombstone, Zoe and Bob
+    assert await metrics.counted(*span) == counted
+    await erase(erasing_of(metrics), metrics, reading)
+    await attribution.run_once()
+    again = metrics_of()
+    await again.load()
+    for process in (metrics, again):
+        assert await process.counted(*span) == counted
+        assert len(await process.tally.users("acme", today, "mau", None)) == 3
+    told = await metrics.rows("SELECT reason, sum(events) FROM metrics.not_counted WHERE account = 'acme' GROUP BY 1")
+    assert told == [("erased", 2)]
+    assert await columns_with(metrics, ANN) == []
+    assert await messages_with(client, ANN) == []
+    assert (await check(metrics, client)).differing == 0
+
+
+async def test_usage_through_an_installation_is_erased_too(
+    attribution_of, metrics, erasing_of, reading, send, event, fact, state, client, usage
+):
+    attribution = attribution_of(metrics)
     days = [metrics.clock.now - timedelta(days=n) for n in (1, 40, 300)]
     async with reading(metrics):
         await send([one for one in usage if one["account"] == "acme" and one["user"] != ANN])

@@ -18,6 +18,15 @@ def test_the_newest_statement_of_an_attribute_is_the_one_in_force(fact):
         assert said_by(facts, "segment") is None
 
 
+def test_what_was_said_when_the_account_was_introduced_reaches_back_and_nothing_later(fact):
+    introduced = fact("account.updated", JANUARY, account="acme", policy="digital")
+    later = fact("account.updated", MARCH, account="acme", policy="ta-2022", telemetry="pings")
+    facts, before, between, after = [later, introduced], date(2025, 6, 1), date(2026, 2, 1), date(2026, 3, 1)
+    policy = [said_by(facts, "policy", day) for day in (before, between, after)]
+    assert policy == [evidence(introduced)] * 2 + [evidence(later)]
+    assert [said_by(facts, "telemetry", day) for day in (before, between, after)] == [None, None, evidence(later)]
+
+
 def test_an_explicit_null_is_a_statement_too(fact):
     cleared = fact("account.updated", MARCH, account="acme", policy=None)
     assert said_by([fact("account.updated", JANUARY, account="acme", policy="digital"), cleared], "policy") == evidence(

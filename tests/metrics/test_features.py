@@ -12,6 +12,7 @@ from uptake_metrics.features import (
     FeatureDays,
     Users,
     breadth,
+    daily_users,
     first_days,
     mau_calendar,
     overall,
@@ -22,7 +23,7 @@ from uptake_metrics.features import (
 )
 from uptake_metrics.series import SeriesKey
 from uptake_metrics.use_cases import UseCases
-from uptake_metrics.userdays import UserDays
+from uptake_metrics.userdays import Masks, UserDays
 from uptake_metrics.zones import to_day, to_number
 
 TAXONOMY = UseCases.model_validate(
@@ -81,12 +82,24 @@ def test_the_list_behind_a_use_case_is_as_long_as_its_count(events, use_case):
 
 @given(EVENTS)
 def test_the_first_use_is_the_oldest_day_of_a_feature(events):
-    mine = {event for event in events if event[0] == "acme"}
-    assert first_days(days_of(mine)) == {
-        feature: to_day(min(day for _, f, _, day in mine if f == feature))
+    assert first_days(days_of(events)) == {
+        SeriesKey(account, "feature", "production", feature): to_day(min(day for *_, day in of_both))
+        for account in ACCOUNTS
         for feature in FEATURES
-        if any(f == feature for _, f, _, _ in mine)
+        if (of_both := [event for event in events if event[:2] == (account, feature)])
     }
+
+
+@given(EVENTS, st.integers(LAST - 40, LAST), st.integers(0, 40))
+def test_the_days_of_one_account_at_once_are_those_of_each_day(events, first, more):
+    mine = days_of({event for event in events if event[0] == "acme"})
+    places = [n for n, key in enumerate(mine.keys) if key.account == "acme"]
+    series = np.searchsorted(places, mine.masks.series).astype(np.int32)
+    masks = Masks(series, mine.masks.epoch, mine.masks.user, mine.masks.mask)
+    of_acme = FeatureDays([mine.keys[n] for n in places], masks)
+    assert daily_users(of_acme, first, first + more, TAXONOMY) == [
+        users(of_acme, last - 29, last, TAXONOMY)["acme"] for last in range(first, first + more + 1)
+    ]
 
 
 @pytest.mark.parametrize(

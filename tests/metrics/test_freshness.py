@@ -4,10 +4,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from uptake_metrics.accounts import Account
 from uptake_metrics.config import Config
-from uptake_metrics.freshness import Heard, data_health, limit
+from uptake_metrics.freshness import Heard, data_health, events_are_fresh, judged_at, limit, turns_at
 from uptake_metrics.instances import Told
 from uptake_metrics.kpis import account_kpis
 from uptake_metrics.zones import DAY, day_start
@@ -51,6 +53,38 @@ def test_the_limits_are_those_of_the_domain() -> None:
     kinds = (Heard(heartbeat=END), Heard(event=END), Heard(ping=END), Heard(event=END, ping=END, heartbeat=END))
     hours = [limit(heard, END) / timedelta(hours=1) for heard in kinds]
     assert hours == [48, 120, 192, 48]
+
+
+def test_events_are_fresh_by_their_own_rule_whatever_else_was_heard() -> None:
+    alive = {"heartbeat": END, "ping": END}
+    assert events_are_fresh(Heard(event=ago(days=5), **alive), END)
+    assert not events_are_fresh(Heard(event=ago(days=5) - SECOND, **alive), END)
+    assert not events_are_fresh(Heard(**alive), END)
+
+
+@pytest.mark.parametrize(
+    ("now", "judged"),
+    [
+        (datetime(2024, 3, 10, 12, tzinfo=UTC), datetime(2024, 3, 10, 12, tzinfo=UTC)),
+        (datetime(2024, 3, 11, 4, tzinfo=UTC), datetime(2024, 3, 11, 4, tzinfo=UTC)),  # a day of 23 hours ends now
+        (datetime(2024, 3, 11, 5, 59, tzinfo=UTC), datetime(2024, 3, 11, 4, tzinfo=UTC)),  # it settles
+        (datetime(2025, 1, 1, tzinfo=UTC), datetime(2024, 3, 11, 4, tzinfo=UTC)),
+    ],
+)
+def test_a_day_is_judged_at_its_end_and_an_open_one_now(now: datetime, judged: datetime) -> None:
+    assert judged_at(date(2024, 3, 10), "America/New_York", now) == judged
+
+
+@given(
+    heard=st.builds(Heard, *[st.none() | st.integers(-5, 900).map(lambda hours: ago(hours=hours))] * 3),
+    hours=st.integers(0, 1000),
+)
+@example(heard=Heard(heartbeat=ago(days=29, hours=12), event=ago(days=3)), hours=13)  # the heartbeat exists no more
+def test_health_only_turns_when_it_was_foretold(heard: Heard, hours: int) -> None:
+    later, turn = END + timedelta(hours=hours), turns_at(heard, END)
+    if turn is None or later <= turn:
+        assert data_health(heard, later) == data_health(heard, END)
+        assert events_are_fresh(heard, later) == events_are_fresh(heard, END)
 
 
 def health(zone: str, day: date, event: date | None = None, told: Told = Told()) -> Any:  # noqa: B008  # frozen

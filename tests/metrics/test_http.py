@@ -54,7 +54,7 @@ async def test_the_numbers_are_the_same_everywhere(ask, metrics):
         assert await ask(f"/api/v1/accounts/{name}/kpis", as_of=TODAY) == (200, line["kpis"])
         span = {"from": TODAY, "to": TODAY}
         assert await ask(f"/api/v1/accounts/{name}/history", **span) == (200, [line["kpis"]])
-    text = (await Exporter(metrics.board, lambda: frozenset(range(16))).text()).decode()
+    text = b"".join(await Exporter(metrics.board, lambda: frozenset(range(16))).text()).decode()
     for gauge, value in {
         "dau": acme["kpis"]["dau"],
         "mau": acme["kpis"]["mau"],
@@ -239,6 +239,30 @@ async def test_an_import_is_running_then_applying_then_done(asking, metrics, eve
         assert (await ask(path))[1]["state"] == "applying"  # counted, not evaluated
         await metrics.publish()
         assert (await ask(path))[1] == {"import_id": "a/b", "reason": "history", "state": "done", "usage_sequence": 2}
+
+
+async def test_an_import_is_done_once_what_it_brought_of_installations_is_given_too(
+    asking, metrics, event, fact, attribution_of
+):
+    await metrics.learn(
+        fact("import.started", import_id="job", reason="history"),
+        fact("instance.mapped", instance="i-1", account="acme"),
+        fact("import.finished", import_id="job", usage_sequence=1, accepted=2, refused=0),
+    )
+    events = [event("", "ann", "2026-08-02", instance=name) for name in ("i-1", "nobody-s")]
+    async with asking(metrics) as ask:
+
+        async def state():
+            return (await ask("/api/v1/imports/job"))[1]["state"]
+
+        await metrics.publish()
+        await metrics.count(*events, import_id="job")
+        assert await state() == "applying"  # counted, and given to nobody
+        await attribution_of(metrics).run_once()
+        assert await state() == "applying"  # given, and not evaluated
+        await metrics.publish()
+        assert await state() == "done"  # whatever waits for a mapping that nobody has stated
+        assert (await ask("/api/v1/accounts/acme/kpis", as_of="2026-08-02"))[1]["dau"] == 1
 
 
 async def test_an_import_id_that_cannot_exist_is_no_crash(ask):

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from uptake_metrics.instances import Aggregate, Instances
+from uptake_metrics.instances import Aggregate, Instances, span
 from uptake_metrics.zones import day_start
 
 DAY = date(2026, 5, 10)
@@ -130,7 +130,7 @@ def test_the_board_looks_once_a_local_day(said, fact):
 
 
 def test_when_each_was_first_and_last_heard_of(said):
-    spans = learnt(*said).spans()
+    spans = {name: span(heard) for name, heard in learnt(*said).heard().items()}
     assert spans["i-1"] == (datetime(2026, 5, 3, 7, tzinfo=UTC), datetime(2026, 5, 12, 7, tzinfo=UTC))
     assert spans["i-2"] == (datetime(2026, 5, 9, 8, tzinfo=UTC), datetime(2026, 5, 9, 9, tzinfo=UTC))
     assert spans["unknown"] == (datetime(2026, 5, 10, 7, tzinfo=UTC),) * 2

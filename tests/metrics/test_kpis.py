@@ -203,6 +203,7 @@ def beat(**ago: float) -> datetime:
 
 
 PING = Aggregate(AS_OF, mau=30, mau_at_most=30, dau=7, registered=90)
+OLDER_PING = Aggregate(AS_OF - timedelta(days=7), mau=30, mau_at_most=30, dau=7, registered=90)
 PINGED = Told(pinged=beat(hours=1), ping=PING)
 ONE_OLD = Counts(dau_30=(*(0,) * 20, 3, *(0,) * 9), wau=0, mau=3)
 NONE_RECENT = Told(pinged=beat(days=20))
@@ -234,7 +235,7 @@ ALIVE = Told(heartbeat=beat(minutes=1))
         ("none", None, None, PINGED, None, None, *("no_telemetry",) * 3, "fresh"),
         ("full", None, None, NONE_RECENT, None, None, *("no_recent_ping",) * 3, "stale"),
         ("pings", None, None, NONE_RECENT, None, None, *("no_recent_ping",) * 3, "stale"),
-        # both: events win for the same day, and in tier `full` for their window
+        # both: events win for the same day, and in tier `full` for their window while they are fresh
         ("full", EVERY_DAY, CONTACT, PINGED, "events", 20, None, None, None, "fresh"),
         ("pings", EVERY_DAY, CONTACT, PINGED, "events", 20, None, "no_daily_counts", None, "fresh"),
         ("full", ONE_OLD, CONTACT, PINGED, "events", 3, None, None, None, "fresh"),
@@ -275,6 +276,49 @@ def test_every_null_has_its_reason_whoever_tells(
     assert (answer.dau is None or answer.wau is None) == bool(reason)
     expected = (AS_OF, 90) if source == "pings" else (None, None)
     assert (answer.ping_day, answer.registered) == expected
+
+
+@pytest.mark.parametrize(
+    ("telemetry", "event_days_ago", "ping", "now", "source", "mau"),
+    [
+        # of the day itself, fresh for five days, stale after
+        ("full", 0, PING, CLOSED, "events", 20),
+        ("full", 4, PING, CLOSED, "events", 20),
+        ("full", 5, PING, CLOSED, "pings", 30),
+        ("full", 29, PING, CLOSED, "pings", 30),
+        # a ping of an earlier day is in force as ever
+        ("full", 4, OLDER_PING, CLOSED, "events", 20),
+        ("full", 5, OLDER_PING, CLOSED, "pings", 30),
+        # without any ping to go by, events tell of their window
+        ("full", 5, None, CLOSED, "events", 20),
+        ("full", 29, None, CLOSED, "events", 20),
+        # an open day is judged now: the last instant of five days ago is 120 hours back at the day's end only
+        ("full", 5, PING, datetime(2026, 5, 10, 23, 59, 59, tzinfo=UTC), "events", 20),
+        ("full", 6, PING, datetime(2026, 5, 10, 12, tzinfo=UTC), "pings", 30),
+        # in tier `pings` only an event of the day itself wins
+        ("pings", 0, PING, CLOSED, "events", 20),
+        ("pings", 1, PING, CLOSED, "pings", 30),
+        ("pings", 1, None, CLOSED, None, None),
+        # a tier that tells nothing takes no ping
+        ("none", 0, PING, CLOSED, "events", 20),
+        ("none", 29, PING, CLOSED, "events", 20),
+    ],
+)
+def test_events_win_over_a_ping_while_they_are_fresh(
+    telemetry: Any, event_days_ago: int, ping: Aggregate | None, now: datetime, source: str | None, mau: int | None
+) -> None:
+    dau = tuple(3 if back == event_days_ago else 0 for back in range(29, -1, -1))
+    heard = Told(heartbeat=beat(hours=1), pinged=beat(hours=1), ping=ping)  # the installation is alive all the while
+    last_event = AS_OF - timedelta(days=event_days_ago)
+    answer = kpis(acme(telemetry=telemetry), Counts(dau, 3, 20), last_contact=last_event, now=now, told=heard)
+    assert (answer.source_of_counts, answer.mau, answer.data_health) == (source, mau, "fresh")
+    assert answer.ping_day == (ping.day if ping and source == "pings" else None)
+
+
+def test_a_sign_of_life_keeps_events_fresh() -> None:
+    """One was counted ten days ago; a sign-in of today says that events still come."""
+    assert kpis(acme(), ONE_OLD, last_contact=CONTACT, told=PINGED).source_of_counts == "events"
+    assert kpis(acme(), ONE_OLD, last_contact=AS_OF - timedelta(days=10), told=PINGED).source_of_counts == "pings"
 
 
 @pytest.mark.parametrize(
@@ -358,8 +402,11 @@ def test_adoption_is_null_with_a_reason(account: Account, status: str, reason: s
         (date(2026, 5, 10), CLOSED, "fresh"),
         (date(2026, 5, 6), CLOSED, "fresh"),  # exactly five days before the end of the day, at the earliest
         (date(2026, 5, 5), CLOSED, "stale"),
-        (date(2026, 5, 5), datetime(2026, 5, 10, 15, tzinfo=UTC), "fresh"),  # an open day is judged at its beginning
+        (date(2026, 5, 5), datetime(2026, 5, 10, 23, 59, 59, tzinfo=UTC), "fresh"),  # an open day is judged now
+        (date(2026, 5, 4), datetime(2026, 5, 9, 23, 59, 59, tzinfo=UTC), "fresh"),
+        (date(2026, 5, 4), datetime(2026, 5, 10, 0, 0, tzinfo=UTC), "stale"),
         (date(2026, 5, 4), datetime(2026, 5, 10, 15, tzinfo=UTC), "stale"),
+        (date(2026, 5, 6), datetime(2026, 5, 11, 1, tzinfo=UTC), "fresh"),  # over, and not closed: judged at its end
         (date(2026, 5, 6), datetime(2027, 1, 1, tzinfo=UTC), "fresh"),  # a past day is judged at its own end
     ],
 )

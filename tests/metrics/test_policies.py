@@ -107,7 +107,7 @@ def test_a_target_that_is_no_share_is_refused_with_its_line(written: str) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("default: old\n", "", "line 1: default: Field required"),
+        ("default: old\n", "", "line 1: default: is missing"),
         ("default: old\n", "default: no\n", "line 1: default: "),
         ("default: old", "default: gone", "line 1: default.0.policy: names a policy that this file does not have"),
         ("policy: quick}", "policy: gone}", "line 3: segments.0.policy: names a policy that this file does not have"),
@@ -117,7 +117,7 @@ def test_a_target_that_is_no_share_is_refused_with_its_line(written: str) -> Non
         ("2026-05-15", "2021-05-15", "line 9: policies.old.1.from: must be after the version before it"),
         ("2026-05-15", "soon", "line 9: policies.old.1.from: "),
         ("2026-05-15", "2026-05-15T10:00:00Z", "line 9: policies.old.1.from: "),
-        ("from: 2026-05-15\n", "until: 2026-05-15\n", "line 9: policies.old.1.from: Field required"),
+        ("from: 2026-05-15\n", "until: 2026-05-15\n", "line 9: policies.old.1.from: is missing"),
         ("anchor: contract", "anchor: kickoff", "line 10: policies.old.1.anchor: "),
         ("day: 90", "day: 0", "line 13: policies.old.1.steps.1.day: must be after the step before it"),
         ("day: 90", "day: -1", "line 13: policies.old.1.steps.1.day: "),

@@ -16,7 +16,6 @@ from uptake.reader import Fenced
 from uptake.subjects import shard_of
 from uptake_metrics import snapshots, worklist
 from uptake_metrics.publishing import PUBLISHED_DAYS
-from uptake_metrics.rezoning import Rezoning
 
 LAST = date(2026, 8, 24)  # the newest closed day: the clock starts at noon on the 25th
 FIRST = LAST - timedelta(days=PUBLISHED_DAYS - 1)
@@ -153,6 +152,24 @@ async def test_a_pause_after_a_seat_rise_is_news_though_the_seats_are_the_same(m
     assert {day for day in after if after[day] > before[day]} == set(days(FIRST, LAST))
     body = await newest(metrics, "account:acme", rose + timedelta(days=3))
     assert (body["seats_before"], body["seats_changed_on"]) == (50, str(rose))
+
+
+async def test_a_day_that_closes_alone_tells_of_a_pause_that_began_before_it(metrics, every_day, event, fact, clock):
+    begins = {"account": "acme", "license": "l", "environment": "production"}
+    await metrics.learn(
+        fact("license.issued", seats=50, starts_at="2026-01-01T00:00:00Z", **begins),
+        fact("license.issued", seats=100, starts_at="2026-08-20T00:00:00Z", **begins),
+    )
+    await metrics.count(*every_day)
+    await metrics.publish()
+    clock.forward(days=1)
+    await metrics.publisher.close_days()
+    body = await newest(metrics, "account:acme", LAST + timedelta(days=1))
+    assert (body["seats_changed_on"], body["seats_before"], body["seat_grace_until"]) == (
+        "2026-08-20",
+        50,
+        "2026-09-19",
+    )
 
 
 async def test_an_import_holds_only_the_accounts_that_it_brings(metrics, event, batches):
@@ -297,7 +314,9 @@ async def test_nothing_is_published_of_days_that_are_about_to_be_recomputed(publ
     assert [row[0] for row in await published.rows("SELECT subject FROM metrics.dirty")] == ["account:acme"]
 
 
-async def test_recomputed_days_are_published_with_what_changed(metrics, event, fact, clock, client, batches, reading):
+async def test_recomputed_days_are_published_with_what_changed(
+    rezoning_of, metrics, event, fact, clock, client, batches, reading
+):
     clock.now = (await stored_at(client)).replace(hour=12, minute=0)
     today = clock.now.date()
     events = [event("acme", "ann", (today - timedelta(days=n)).isoformat() + "T20:00:00+00:00") for n in range(1, 5)]
@@ -308,7 +327,7 @@ async def test_recomputed_days_are_published_with_what_changed(metrics, event, f
     await metrics.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
     await metrics.publish()
     assert set((await metrics.revisions("account:acme")).values()) == {1}
-    rezoning = Rezoning(metrics.engine, client.jetstream(), metrics.counting, metrics.register, clock)
+    rezoning = rezoning_of(metrics)
     assert await rezoning.run_once() == 1
     await metrics.publish()
     revisions = await metrics.revisions("account:acme")
@@ -317,7 +336,7 @@ async def test_recomputed_days_are_published_with_what_changed(metrics, event, f
 
 
 async def test_a_published_day_that_is_open_again_is_published_anew_when_it_closes(
-    metrics, metrics_of, event, fact, clock, client, batches, reading
+    rezoning_of, metrics, metrics_of, event, fact, clock, client, batches, reading
 ):
     """The zone moves west: yesterday was closed in UTC, and its evening is still to come."""
     clock.now = (await stored_at(client)).replace(hour=12, minute=0)
@@ -328,7 +347,7 @@ async def test_a_published_day_that_is_open_again_is_published_anew_when_it_clos
     await metrics.publish()
     assert (await newest(metrics, "account:acme", yesterday))["kpis"]["dau"] == 1
     await metrics.learn(fact("account.updated", account="acme", time_zone="Pacific/Pago_Pago"))
-    await Rezoning(metrics.engine, client.jetstream(), metrics.counting, metrics.register, clock).run_once()
+    await rezoning_of(metrics).run_once()
     await metrics.publish()
     assert (await metrics.revisions("account:acme"))[yesterday] == 1  # open days are not published
     restarted = metrics_of()

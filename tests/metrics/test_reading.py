@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from uptake import subjects
+from uptake.clock import utc_now
 from uptake_metrics.leases import LEAD
 from uptake_metrics.reading import Reading
 
@@ -77,6 +78,7 @@ async def test_a_shard_that_comes_later_is_read_from_where_it_stood(metrics, eve
         leases.give(3, 5)
         await until(lambda: sequences(metrics)[5] == first)
         assert set(metrics.counting.accounts()) == {accounts[3], accounts[5]}
+        await reading.look_at_facts()
         await until(lambda: reading.current_to is not None)
         leases.give()
         await until(lambda: reading.shards, frozenset())
@@ -101,3 +103,37 @@ async def test_only_the_leader_reads_facts_and_the_others_follow(metrics, metric
         await other.load()
         assert other.register.account("acme").owner == "kim"
         assert set(leading.lag()) == {subjects.FACTS, subjects.USAGE}
+
+
+async def test_all_is_read_up_to_an_instant_once_facts_are_too(metrics, metrics_of, fact, run, client, now):
+    """Whoever reads FACTS: a replica that does not asks how far it goes, and how far it is stored."""
+    follower, reader = Held(3, leads=False), Held(leads=True)
+    async with run(metrics, follower) as reading:
+        await until(lambda: reading._usage is not None and reading._usage.current_to is not None)
+        assert reading.current_to is None  # nobody has looked
+        before = utc_now()
+        await reading.look_at_facts()
+        await until(lambda: reading.current_to is not None)  # FACTS is empty, and stays so: that is no lag
+        said = fact("account.updated", account="acme", owner="kim")
+        subject = subjects.fact(said.event.type, said.source, said.event.id)
+        await client.jetstream().publish(subject, said.model_dump_json().encode())
+        await reading.look_at_facts()
+        assert reading.current_to is None  # it is in the stream, and nobody has stored it
+        other = metrics_of()
+        async with run(other, reader):
+            await until(lambda: other.register.position is not None and other.register.position.sequence == 1)
+        await reading.look_at_facts()
+        assert metrics.register.account("acme").owner == "kim"
+        await until(lambda: reading.current_to is not None and reading.current_to > before)
+        known = metrics.register.position.stored_at
+        await client.jetstream().publish(subject + "x", said.model_dump_json().encode())
+        await reading.look_at_facts()
+        assert reading.current_to == known  # one more waits: all is known up to the one before it
+
+
+async def test_of_another_stream_of_facts_nothing_is_known(metrics, fact, run, client):
+    await metrics.learn(fact("account.updated", account="acme", owner="kim"))
+    async with run(metrics, Held(3, leads=False)) as reading:
+        await reading.look_at_facts()
+        await until(lambda: reading._usage is not None and reading._usage.current_to is not None)
+        assert reading.current_to is None

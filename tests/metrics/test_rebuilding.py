@@ -30,7 +30,7 @@ def clock(clock):
 
 
 @pytest.fixture
-def rebuild_of(client):
+def rebuild_of(client, attribution_of):
     """Asks one process for a rebuild, and returns its result."""
 
     def rebuilding(metrics):
@@ -47,7 +47,10 @@ def rebuild_of(client):
         assert one.progress.state == "done", one.progress.reason
         return one.progress
 
-    rebuild.of = rebuilding
+    async def given(metrics):
+        return await attribution_of(metrics).run_once()
+
+    rebuild.of, rebuild.given = rebuilding, given
     return rebuild
 
 
@@ -420,3 +423,27 @@ async def test_one_at_a_time(metrics, rebuild_of, counted, client):
     await rebuilding.run_once(client.jetstream())  # nothing was asked for
     assert rebuilding.progress is first
     assert rebuilding.request(check=False).check is False
+
+
+async def test_refused_events_are_recounted_and_put_right_too(metrics, rebuild_of, counted, event, fact, send, reading):
+    """Also those of an installation, however often the rebuild has to begin again."""
+    mapped = fact("instance.mapped", instance="i", account="acme")
+    async with reading(metrics):
+        await send([event("", "bot", metrics.clock() - timedelta(days=2), actor="system", instance="i")])
+    await metrics.learn(mapped)
+    assert await rebuild_of.given(metrics) == 1
+    right = await metrics.rows("SELECT account, day, reason, events FROM metrics.not_counted ORDER BY 1, 2, 3")
+    assert len({account for account, *_ in right}) == 3
+    assert (await rebuild_of(metrics, check=True)).differing == 0
+    newest = max(day for _, day, _, _ in right)
+    async with metrics.engine.begin() as connection:
+        await connection.exec_driver_sql(f"DELETE FROM metrics.not_counted WHERE day = '{newest}'")  # noqa: S608  # a day
+        await connection.exec_driver_sql(
+            "UPDATE metrics.not_counted SET events = events + 1 WHERE account = 'bolt' AND day ="
+            " (SELECT max(day) FROM metrics.not_counted WHERE account = 'bolt')"
+        )
+    wrong = (await rebuild_of(metrics, check=True)).differing
+    assert wrong >= 2
+    assert (await rebuild_of(metrics)).fixed == wrong
+    assert await metrics.rows("SELECT account, day, reason, events FROM metrics.not_counted ORDER BY 1, 2, 3") == right
+    assert (await rebuild_of(metrics, check=True)).differing == 0

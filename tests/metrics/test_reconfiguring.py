@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from uptake.subjects import shard_of
+from uptake_metrics import worklist
 from uptake_metrics.config import Config
 from uptake_metrics.reconfiguring import Reconfiguring
 
@@ -128,3 +129,95 @@ async def test_a_bad_file_changes_nothing(metrics, acme, following, tmp_path):
     await follow.follow()
     assert await marked(metrics) == []
     assert len(metrics.config.problems()) == 1
+
+
+def edited(name, *replaced):
+    """Replaces a text of a file, which has to be there."""
+
+    def edit(folder):
+        text = (folder / name).read_text()
+        for old, new in replaced:
+            assert old in text
+            text = text.replace(old, new, 1)
+        (folder / name).write_text(text)
+
+    return edit
+
+
+LATER = (
+    "\n  future-state:",
+    "    - {from: 2026-08-10, anchor: production, steps: [{day: 0, target: 1 %}]}\n\n  future-state:",
+)
+EDITS = {
+    "a version from a day on": (edited("policies.yml", LATER), {"acme": date(2026, 8, 10), "plain": date(2026, 8, 10)}),
+    "a policy that nobody has": (
+        lambda folder: (folder / "policies.yml").write_text(
+            (folder / "policies.yml")
+            .read_text()
+            .replace("\npolicies:\n", "\npolicies:\n  none: " + EASY[EASY.index("[") :], 1)
+        ),
+        {},
+    ),
+    "a use case that only some use": (
+        edited("use_cases.yml", ("  one: {features: [edit]}", "  one: {features: [edit, export]}")),
+        {"acme": date(2026, 8, 5)},
+    ),
+    "a title": (edited("use_cases.yml", ("  one: {features: [edit]}", "  one: {title: One, features: [edit]}")), {}),
+    "one more use case": (
+        edited("use_cases.yml", ("  one:", "  zz: {features: [zz]}\n  one:")),
+        dict.fromkeys(["acme", "own", "plain"], worklist.EVER),
+    ),
+    "what counts from now on": (
+        lambda folder: (folder / "activity.yml").write_text("versions: [{actors: [human, staff]}]"),
+        {},
+    ),
+    "the policy of a segment": (
+        edited("policies.yml", ("\nsegments: []", "\nsegments: [{from: 2026-08-12, segment: big, policy: digital}]")),
+        {"acme": date(2026, 8, 15)},
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+async def test_nothing_that_differs_is_left_out(metrics, following, event, fact, tmp_path, edit):
+    """Each account is marked from the first day that the change reaches; from the beginning, nothing more is found."""
+    (tmp_path / "use_cases.yml").write_text("use_cases:\n  one: {features: [edit]}\n  two: {features: [view]}\n")
+    change, reached = EDITS[edit]
+    await metrics.learn(
+        *(fact("account.updated", account=name, production_date="2026-01-01") for name in ("acme", "own", "plain")),
+        fact("account.updated", "2026-08-15T00:00:00Z", account="acme", segment="big"),
+        fact("account.updated", account="own", policy="digital"),
+    )
+    days = [date(2026, 8, day).isoformat() for day in range(1, 25)]
+    await metrics.count(*(event(name, "ann", day) for name in ("acme", "own", "plain") for day in days))
+    await metrics.count(event("acme", "bob", "2026-08-05", "export"))
+    await following().follow()
+    await metrics.publish()
+    before = await metrics.rows("SELECT count(*) FROM metrics.snapshot")
+    change(tmp_path)
+    assert metrics.config.problems() == []
+    follow = following()
+    await follow.follow()
+    dirty = await metrics.rows("SELECT subject, first_day FROM metrics.dirty ORDER BY 1")
+    assert dirty == [(f"account:{name}", day) for name, day in sorted(reached.items())]
+    await metrics.publish()
+    told = await metrics.rows("SELECT count(*) FROM metrics.snapshot")
+    assert (told > before) == bool(reached)
+    async with metrics.engine.begin() as connection:
+        await worklist.mark(connection, dict.fromkeys(map(worklist.account, ("acme", "own", "plain")), worklist.EVER))
+    await metrics.publish()
+    assert await metrics.rows("SELECT count(*) FROM metrics.snapshot") == told
+
+
+async def test_what_an_earlier_version_wrote_is_no_content_to_compare_with(metrics, acme, following, tmp_path):
+    await following().follow()
+    await metrics.publish()
+    async with metrics.engine.begin() as connection:
+        await connection.exec_driver_sql("UPDATE metrics.evaluated_under SET content = ''")
+    await following().follow()
+    assert await marked(metrics) == []  # the same fingerprint
+    assert "" not in {content for (content,) in await metrics.rows("SELECT content FROM metrics.evaluated_under")}
+    async with metrics.engine.begin() as connection:
+        await connection.exec_driver_sql("UPDATE metrics.evaluated_under SET content = '', fingerprint = 'other'")
+    await following().follow()
+    assert await metrics.rows("SELECT subject, first_day FROM metrics.dirty") == [("account:acme", worklist.EVER)]

@@ -8,7 +8,7 @@ import pytest
 from uptake_metrics import archive
 from uptake_metrics.activity import ActivityPolicy, ActivityVersion
 from uptake_metrics.batches import decode_all
-from uptake_metrics.replay import Replay, compare, drifted, since
+from uptake_metrics.replay import Replay, compare, drifted
 from uptake_metrics.series import SeriesKey
 from uptake_metrics.shard import CONTACT_USER, Shard, user_hash
 from uptake_metrics.userdays import UserDays
@@ -79,7 +79,7 @@ def test_series_stored_meanwhile_are_numbered_as_the_store_does(replay, event, b
     events = [event("cove", "cid", late, "login"), event("bolt", "bob", late, "login")]
     replay.take([one for one in decode_all([(data, NOW) for _, data in batches(events)])])
     assert (replay.new_series, replay.new_zones) == ({}, {})
-    assert same(since(replay.masks(), TODAY), masks(*user_day("ann", TODAY), (5, CONTACT_USER, TODAY)))
+    assert same(archive.since(replay.masks(), TODAY), masks(*user_day("ann", TODAY), (5, CONTACT_USER, TODAY)))
     assert [key.account for key in replay.shard.keys] == ["acme"] * 3 + ["bolt"] * 2 + ["cove"] * 2
 
 
@@ -118,11 +118,11 @@ def test_a_zone_that_changed_meanwhile_lets_it_begin_again(replay):
     ],
 )
 def test_what_differs_from_the_store(replay, stored, covered_from, told):
-    found = compare(replay, since(stored, covered_from), None, covered_from)
+    found = compare(replay, archive.since(stored, covered_from), None, covered_from)
     assert found.accounts == told
     assert bool(found) == bool(told)
-    right = archive.merge(archive.discard(since(stored, covered_from), found.extra), found.missing)
-    assert same(right, since(TOLD, covered_from))
+    right = archive.merge(archive.discard(archive.since(stored, covered_from), found.extra), found.missing)
+    assert same(right, archive.since(TOLD, covered_from))
 
 
 def test_people_are_those_whose_days_in_a_total_were_missing(replay):
@@ -133,7 +133,7 @@ def test_people_are_those_whose_days_in_a_total_were_missing(replay):
 
 def test_what_only_memory_has_wrong(replay):
     held = Shard(0, TODAY + 1)
-    held.restore(KEYS, {"acme": "UTC"}, since(TOLD, TODAY - 60))
+    held.restore(KEYS, {"acme": "UTC"}, archive.since(TOLD, TODAY - 60))
     assert not compare(replay, TOLD, held.activity, 0)
     held.activity.add(np.array([1], np.int32), np.array([7], np.uint64), np.array([TODAY], np.int32))
     found = compare(replay, TOLD, held.activity, 0)
@@ -143,17 +143,12 @@ def test_what_only_memory_has_wrong(replay):
 
 def test_counts_are_compared_with_their_masks():
     held = Shard(0, TODAY + 1)
-    held.restore(KEYS, {"acme": "UTC"}, since(TOLD, TODAY - 60))
+    held.restore(KEYS, {"acme": "UTC"}, archive.since(TOLD, TODAY - 60))
     assert drifted(held.activity) == 0
     held.activity._book._rows[0, 50, 0] += 1
     assert drifted(held.activity) == 1
     held.activity.rebook()
     assert drifted(held.activity) == 0
-
-
-@pytest.mark.parametrize(("first", "left"), [(0, 9), (TODAY - 200, 9), (TODAY - 199, 6), (TODAY, 3), (TODAY + 1, 0)])
-def test_since_is_of_the_day_itself_and_later(first, left):
-    assert int(np.bitwise_count(since(TOLD, first).mask).sum()) == left
 
 
 def test_the_log_is_counted_anew_under_the_policy_of_today(batches, event):

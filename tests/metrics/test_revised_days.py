@@ -12,7 +12,6 @@ from sqlalchemy import text
 
 from uptake.messages.kpi import AccountSnapshot
 from uptake_metrics.publishing import PUBLISHED_DAYS
-from uptake_metrics.rezoning import Rezoning
 
 LAST = date(2026, 8, 24)  # the newest closed day
 FIRST = LAST - timedelta(days=PUBLISHED_DAYS - 1)
@@ -210,7 +209,7 @@ async def test_linked_ids_revise_the_days_on_which_both_were_counted(metrics, ev
 
 
 async def test_another_zone_revises_every_day_since_each_begins_at_another_instant(
-    metrics, event, fact, clock, client, send, reading
+    rezoning_of, metrics, event, fact, clock, client, send, reading
 ):
     stored = await client.jetstream().publish("raw.v1.test.x", b"")
     message = await client.jetstream().get_msg(stored.stream, stored.seq)
@@ -221,7 +220,7 @@ async def test_another_zone_revises_every_day_since_each_begins_at_another_insta
     await metrics.publish()
     published = list(await metrics.revisions(ACME))
     await metrics.learn(fact("account.updated", account="acme", time_zone="Asia/Tokyo"))
-    rezoning = Rezoning(metrics.engine, client.jetstream(), metrics.counting, metrics.register, clock)
+    rezoning = rezoning_of(metrics)
     assert await rezoning.run_once() == 1
     assert await revised(metrics) == published
 

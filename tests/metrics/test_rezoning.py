@@ -14,7 +14,6 @@ from uptake.pull import Pull
 from uptake.reader import Cursor, Entry, Fenced
 from uptake_metrics import usage_log, worklist
 from uptake_metrics.counting import Counting
-from uptake_metrics.rezoning import Rezoning
 
 ZONES = ["Europe/Berlin", "America/St_Johns", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Australia/Lord_Howe"]
 
@@ -24,14 +23,6 @@ def clock(clock):
     """The broker stamps what it stores with the real time."""
     clock.now = utc_now()
     return clock
-
-
-@pytest.fixture
-def rezoning_of(client):
-    def rezoning(metrics):
-        return Rezoning(metrics.engine, client.jetstream(), metrics.counting, metrics.register, metrics.clock)
-
-    return rezoning
 
 
 @pytest.fixture
@@ -310,7 +301,7 @@ async def test_without_its_stream_nothing_is_changed(metrics, rezoning_of, readi
 
 
 async def test_a_day_that_moves_under_another_activity_policy_gets_the_series_that_it_is_the_first_to_have(
-    metrics_of, client, clock, event, fact, send, reading, tmp_path
+    metrics_of, rezoning_of, clock, event, fact, send, reading, tmp_path
 ):
     """What was no activity in one zone is activity in the other: whoever loads the masks has to know their series."""
     late = clock.now.replace(hour=23, minute=0) - timedelta(days=2)
@@ -324,7 +315,7 @@ async def test_a_day_that_moves_under_another_activity_policy_gets_the_series_th
         await send([event("acme", "ann", late, "scan")])
     assert metrics.counting.shard_of("acme").feature("acme", "scan") is None
     await metrics.learn(fact("account.updated", account="acme", time_zone="Europe/Berlin"))
-    rezoning = Rezoning(metrics.engine, client.jetstream(), metrics.counting, metrics.register, clock)
+    rezoning = rezoning_of(metrics)
     assert await rezoning.run_once() == 1
     again = metrics_of(tmp_path)
     await again.load()

@@ -4,10 +4,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from uptake.messages.facts import Fact
 from uptake_metrics.accounts import Account, fold
-from uptake_metrics.seats import SeatChange, Seats, change, seats
+from uptake_metrics.seats import GRACE_DAYS, SeatChange, Seats, last_rise, rises, seats
 
 
 def licence(occurred: str, seats: int | str = 40, *, license: str = "l1", kind: str = "issued", **fields: Any) -> Fact:
@@ -30,6 +32,10 @@ def account(*licences: Fact, **attributes: Any) -> Account:
     event = {"id": "a", "type": "account.updated", "occurred_at": "2026-01-01T00:00:00Z", "account": "acme"}
     stated = {"source": "crm", "received_at": datetime(2026, 1, 1, tzinfo=UTC), "event": event | attributes}
     return fold("acme", [Fact.model_validate(stated), *licences])
+
+
+def change(account: Account, day: date) -> SeatChange | None:
+    return last_rise(rises(account, day - timedelta(days=GRACE_DAYS), day), day)
 
 
 JAN = "2026-01-01T00:00"
@@ -240,6 +246,15 @@ def test_a_rise_by_more_than_a_fifth_is_told_for_thirty_days(
             id="across a gap, by exactly a fifth",
         ),
         pytest.param(
+            [
+                licence(JAN, 20),
+                licence(JAN, 20, license="l2", expires_at="2026-02-02T09:00"),
+                licence("2026-04-04T00:00", 30),
+            ],
+            SeatChange(date(2026, 4, 4), 20, date(2026, 5, 4)),
+            id="against what was left when another one had ended",
+        ),
+        pytest.param(
             [licence(JAN, environment="trial"), licence("2026-04-04T00:00", 60, license="l2")],
             None,
             id="a trial licence before is no number",
@@ -248,3 +263,44 @@ def test_a_rise_by_more_than_a_fifth_is_told_for_thirty_days(
 )
 def test_a_rise_is_against_the_last_known_number(licences: list[Fact], expected: SeatChange | None) -> None:
     assert change(account(*licences), date(2026, 4, 10)) == expected
+
+
+def day_by_day(account: Account, day: date) -> SeatChange | None:
+    """The definition word by word: every day since before the first statement is looked at."""
+    found, before = None, None
+    for number in range((day - date(2025, 12, 1)).days + 1):
+        on = date(2025, 12, 1) + timedelta(days=number)
+        count = seats(account, on).count
+        if before and count and 5 * count > 6 * before and (day - on).days <= GRACE_DAYS:
+            found = SeatChange(on, before, on + timedelta(days=GRACE_DAYS))
+        before = count or before
+    return found
+
+
+HOURS = st.integers(0, 24 * 120)
+TERMS = st.tuples(HOURS, HOURS | st.none(), st.sampled_from([5, 10, 12, 13, 20, "unlimited"]), st.sampled_from("ab"))
+BASES = st.tuples(HOURS, st.sampled_from(["purchased", "addressable", "none"]), st.none() | st.sampled_from([10, 15]))
+
+
+@given(st.lists(TERMS, max_size=5), st.lists(BASES, max_size=3), st.sampled_from(["UTC", "Pacific/Apia", "Asia/Tokyo"]))
+def test_the_rises_are_those_of_a_walk_over_every_day(
+    terms: list[tuple[int, int | None, int | str, str]], bases: list[tuple[int, str, int | None]], zone: str
+) -> None:
+    def at(hours: int) -> str:
+        return f"{datetime(2026, 1, 1) + timedelta(hours=hours):%Y-%m-%dT%H:%M}"  # noqa: DTZ001  # the text is UTC's
+
+    facts = [
+        licence(at(start), count, license=name, **({} if end is None else {"expires_at": at(max(start, end) + 1)}))
+        for start, end, count, name in terms
+    ]
+    for hours, basis, addressable in bases:
+        event = {"id": f"b{hours}", "type": "account.updated", "occurred_at": f"{at(hours)}:00Z", "account": "acme"}
+        event |= {"seats_basis": basis, "addressable": addressable}
+        facts.append(
+            Fact.model_validate({"source": "crm", "received_at": datetime(2026, 6, 1, tzinfo=UTC), "event": event})
+        )
+    held = account(*facts, time_zone=zone)
+    days = [date(2025, 12, 31) + timedelta(days=number) for number in range(150)]
+    found = rises(held, days[0] - timedelta(days=GRACE_DAYS), days[-1])
+    for day in days[::7]:
+        assert last_rise(found, day) == change(held, day) == day_by_day(held, day)

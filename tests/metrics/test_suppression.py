@@ -8,7 +8,7 @@ import pytest
 
 from uptake.messages.usage import UsageBatch
 from uptake_metrics.batches import ARRIVES_NOW, decoded
-from uptake_metrics.suppression import NOBODY, Erased, Suppression, digest, mentions, tombstone, without
+from uptake_metrics.suppression import NOBODY, Erased, Suppression, Through, digest, mentions, tombstone, without
 
 KEY = b"k" * 32
 GONE = tombstone(b"\1" * 16)
@@ -78,12 +78,33 @@ def message(**fields):
 
 
 def test_a_rewritten_message_says_what_it_stands_for():
-    new = suppression().rewritten(message(), 7, {"box": "acme"})
-    assert (new.users, new.rewrite_of) == ([GONE, GONE, "ann"], 7)
-    assert suppression().rewritten(message(), 7, {}).users == [GONE, "ann", "ann"]
-    again = suppression(until=3).rewritten(message(rewrite_of=2), 9, {})
+    new = suppression().rewritten(message(), 7, {}, ())
+    assert (new.users, new.rewrite_of) == ([GONE, "ann", "ann"], 7)
+    again = suppression(until=3).rewritten(message(rewrite_of=2), 9, {}, ())
     assert (again.users[0], again.rewrite_of) == (GONE, 2)
-    assert suppression(until=3).rewritten(message(), 9, {}).actors == ["erased", "human", "human"]
+    assert suppression(until=3).rewritten(message(), 9, {}, ()).actors == ["erased", "human", "human"]
+
+
+@pytest.mark.parametrize("until", [3, 10])
+@pytest.mark.parametrize(("counted", "user", "actors"), [(True, GONE, "human"), (False, NOBODY, "erased")])
+def test_what_came_through_an_installation_is_the_tombstones_if_it_was_counted_whenever_it_came(
+    until, counted, user, actors
+):
+    owners = {"box": "acme"}
+    through = suppression(until).through(message(), owners)
+    assert through == {1: Through("box", GONE, "f", 1)}
+    new = suppression(until).rewritten(message(), 7, owners, set(through.values()) if counted else set())
+    assert (new.users[1], (new.actors or ["human"] * 3)[1]) == (user, actors)
+    assert suppression(until).through(message(), {}) == {}
+
+
+def test_a_digest_is_computed_once_of_whoever_comes_again_and_again(monkeypatch):
+    digests = []
+    monkeypatch.setattr("uptake_metrics.suppression.digest", lambda *person: digests.append(person) or b"")
+    found = Suppression(KEY, {("acme", b"x"): Erased(GONE, 1)})
+    for _ in range(3):
+        found.find("acme", "bob")
+    assert digests == [(KEY, "acme", "bob")]
 
 
 def test_a_fact_folds_to_the_same_without_the_id():

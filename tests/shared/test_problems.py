@@ -53,3 +53,17 @@ async def test_a_problem_has_a_status_a_word_and_a_sentence(
 async def test_a_mistake_of_ours_is_no_problem_of_theirs(error: Exception) -> None:
     with pytest.raises(type(error)):
         await answer_to(error)
+
+
+async def test_a_bad_parameter_is_named_in_plain_words() -> None:
+    app = FastAPI()
+    install(app)
+
+    @app.get("/")
+    async def ask(day: int) -> None:
+        return None
+
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://x") as client:
+        for query, says in [("", "day: is missing"), ("?day=x", "day: must be a whole number")]:
+            answer = await client.get(f"/{query}")
+            assert (answer.status_code, answer.json()) == (400, {"error": "invalid_request", "detail": says})

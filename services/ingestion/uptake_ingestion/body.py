@@ -20,24 +20,36 @@ _TOO_LARGE = f"a request may have {MAX_BODY_BYTES} bytes, counted after gunzip; 
 
 
 class Budget:
-    """How many bytes of requests may be worked on at once; over it, senders are told to come back."""
+    """How many requests, and bytes of them, may be worked on at once; over it, senders are told to come back.
 
-    def __init__(self, limit_bytes: int = 64 * 1024 * 1024) -> None:
+    A thousand of a hundred events each are a second of work: more would wait without being sooner done.
+    """
+
+    def __init__(self, limit_bytes: int = 64 * 1024 * 1024, limit_requests: int = 1_000) -> None:
         self._limit, self._used = limit_bytes, 0
+        self._limit_requests, self._requests = limit_requests, 0
 
     @contextmanager
     def hold(self) -> Iterator["Hold"]:
+        if self._requests >= self._limit_requests:
+            raise _overloaded()
         hold = Hold(self)
+        self._requests += 1
         try:
             yield hold
         finally:
+            self._requests -= 1
             self.move(-hold.size)
 
     def move(self, size: int) -> None:
         if size > 0 and self._used + size > self._limit:
-            raise Rejected(429, "overloaded", "too much is under way; send it again", retry_after_s=1)
+            raise _overloaded()
         self._used += size
         IN_FLIGHT_BYTES.set(self._used)
+
+
+def _overloaded() -> Rejected:
+    return Rejected(429, "overloaded", "too much is under way; send it again", retry_after_s=1)
 
 
 class Hold:

@@ -66,6 +66,7 @@ class HttpDoor:
     async def _take(
         self, door: Door, source: str, request: Request, body: bytes, import_id: str | None = None
     ) -> Receipt:
+        await self._reception.turn()
         lines, now = _is_lines(request), utc_now()
         receipt = None if lines else await self._reception.take_array(door, source, body, now, import_id)
         return receipt or await self._reception.take(door, source, _split(body, lines), now, import_id)

@@ -9,6 +9,7 @@ import msgspec
 from pydantic import ValidationError
 
 from uptake.messages.events import EVENT_CLASSES, Event, UsagePing
+from uptake.messages.fields import ERASED_PERSON, UNNAMED_PERSON
 
 Reason = Literal[
     "not_json",
@@ -30,6 +31,8 @@ FURTHEST_AHEAD = timedelta(minutes=5)
 FIRST_YEAR, LAST_YEAR = 1900, 2199  # of the dates in business facts
 _FIRST_INSTANT = datetime(1970, 1, 2, tzinfo=UTC)  # no zone is on a day before 1970-01-01 then
 _ONLY_LIVE = frozenset({"usage", "usage.ping"})  # business facts may be of any age
+RESERVED = (ERASED_PERSON, UNNAMED_PERSON)  # how ids of people may not begin
+_PEOPLE = ("user", "other")
 _MAX_ID = 200
 _MAX_DETAIL = 500
 
@@ -82,9 +85,18 @@ def judge(raw: bytes, now: datetime, *, live: bool) -> Accepted | Refused:
         event = EVENT_CLASSES[kind].model_validate(item)
     except ValidationError as error:
         return _invalid(error, kind, event_id)
-    if kind != "usage" and (problem := _impossible(event, now)):
+    problem = _impersonating(event) or (_impossible(event, now) if kind != "usage" else None)
+    if problem:
         return Refused("invalid_field", problem, event_id)
     return _timely(event, kind, now, live)
+
+
+def _impersonating(event: Event) -> str | None:
+    """A person who was erased, or is not to be named, is shown by such an id: nobody may be called so."""
+    for name in _PEOPLE:
+        if getattr(event, name, "").startswith(RESERVED):
+            return f"{name}: must not begin with {' or '.join(RESERVED)}, which stand for people without a name"
+    return None
 
 
 def _impossible(event: Event, now: datetime) -> str | None:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from uptake.messages.events import Event, Usage
 from uptake.messages.fields import Slug
 from uptake_ingestion.batches import Row
-from uptake_ingestion.intake import MAX_EVENT_BYTES, Refused, Window, judge, window_of
+from uptake_ingestion.intake import MAX_EVENT_BYTES, RESERVED, Refused, Window, judge, window_of
 from uptake_ingestion.items import MAX_ITEMS
 
 # What `judge` takes in its usual spelling; both read it with the same parser.
@@ -94,9 +94,16 @@ def _are_good(rows: Sequence[Row], window: Window) -> bool:
     return (
         all("".join(names).isprintable() for names in named)  # type: ignore[arg-type]  # compress leaves no null
         and (None not in accounts or all(a or i for a, i in zip(accounts, instances, strict=True)))
+        and not _is_reserved(named[1])
         and all(map(is_slug, {row.environment for row in rows}))
         and _are_timely([row.occurred_at for row in rows], window)
     )
+
+
+def _is_reserved(users: Sequence[str]) -> bool:
+    """Whether one of them, which hold no line ends, begins as nobody may be called."""
+    lines = "\n" + "\n".join(users)
+    return any(f"\n{beginning}" in lines for beginning in RESERVED)
 
 
 def _are_timely(times: Sequence[str], window: Window) -> bool:

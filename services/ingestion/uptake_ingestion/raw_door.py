@@ -56,8 +56,11 @@ class RawDoor:
         await asyncio.gather(*(_settle(*part) for part in [*together, *one_by_one]))
 
     async def _store(self, raw: Msg) -> None:
+        await self._reception.turn()
         arrived = _arrived(raw)  # not now: an event grows no older while it waits for us
         source = source_of(raw.subject)
+        if source and await self._reception.take_array("raw", source, raw.data, arrived):
+            return
         items = items_of(raw.data) if source else Refused("unknown_producer", "the subject is raw.v1.PRODUCER.TYPE")
         if isinstance(items, Refused):
             await self._reception.refuse_whole("raw", source or _NOBODY, items, raw.data, arrived)

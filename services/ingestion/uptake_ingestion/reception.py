@@ -21,6 +21,7 @@ from uptake_ingestion.refusals import RefusalLog
 from uptake_ingestion.usage import UsageWriter, until_stored
 
 Door = Literal["http", "import", "raw"]
+_IN_A_TURN = 8  # deliveries that are read before whatever else the process has to do, such as to say that it lives
 _CONFLICT = "another event has this id already and stands; send a correction under a new id"
 
 
@@ -61,6 +62,12 @@ class Reception:
         self.facts = FactBook(publisher)
         self._usage = UsageWriter(publisher, linger_s)
         self._refusals = RefusalLog(publisher)
+        self._turns = asyncio.Semaphore(_IN_A_TURN)
+
+    async def turn(self) -> None:
+        """Wait for it before reading a delivery: that takes a millisecond, and a thousand may have come at once."""
+        await self._turns.acquire()
+        asyncio.get_running_loop().call_soon(self._turns.release)  # once the loop has been round
 
     async def take_array(
         self, door: Door, source: str, body: bytes, now: datetime, import_id: str | None = None

@@ -20,7 +20,7 @@ stated again, a zone or a name is a correction."""
 
 
 class Stated(NamedTuple):
-    """The value of an attribute from a local day on; null is its default."""
+    """The value of an attribute from a local day on; null is its default, which holds before the first one too."""
 
     since: date
     value: Any
@@ -60,7 +60,8 @@ class Account:
     def on(self, day: date) -> "Account":
         """The account as it was at the end of its local `day`.
 
-        The first statement of an attribute reaches back to the beginning, since nothing contradicts it.
+        It was introduced on the day of the oldest `account.updated`. What was said on that day reaches back to the
+        beginning, since nothing contradicts it; what was first said later holds from its own day on.
         """
         if not self.history:
             return self
@@ -104,17 +105,22 @@ def fold(account_id: str, facts: Iterable[Fact]) -> Account:
 
 def _history(updates: list[AccountUpdated], zone: str) -> tuple[tuple[str, tuple[Stated, ...]], ...]:
     """`updates` in order; their days are those of the zone that holds now, as all days of the account are."""
+    since = [local_day(event.occurred_at, zone) for event in updates]
+    introduced = [date.min if day == since[0] else day for day in since]
     history = []
     for name in _DATED:
-        saying = [event for event in updates if name in event.model_fields_set]
-        if len({getattr(event, name) for event in saying}) > 1:
-            stated = (Stated(local_day(event.occurred_at, zone), getattr(event, name)) for event in saying)
-            history.append((name, tuple(stated)))
+        stated = tuple(
+            Stated(day, getattr(event, name))
+            for day, event in zip(introduced, updates, strict=True)
+            if name in event.model_fields_set
+        )
+        if len({_held(name, stated, day) for day in (date.min, *(one.since for one in stated))}) > 1:
+            history.append((name, stated))
     return tuple(history)
 
 
 def _held(name: str, statements: tuple[Stated, ...], day: date) -> Any:
-    value = next((one.value for one in reversed(statements) if one.since <= day), statements[0].value)
+    value = next((one.value for one in reversed(statements) if one.since <= day), None)
     return _DEFAULTS[name] if value is None else value
 
 

@@ -96,12 +96,8 @@ class ActivityPolicy(Section):
             raise ValueError("each version but the first needs a 'from' after that of the one before")
         return self
 
-    def on(self, day: date) -> ActivityVersion:
-        """The version in force on a local day."""
-        return self.versions[int(self.numbers(np.array([to_number(day)], np.int32))[0])]
-
     def numbers(self, days: I32) -> I64:
-        """Which version is in force on each of these days since 1970."""
+        """Which of `versions` is in force on each of these days since 1970."""
         return np.searchsorted(self._later, days, side="right").astype(np.int64)
 
     @cached_property

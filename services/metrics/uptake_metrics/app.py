@@ -9,8 +9,9 @@ import asyncio
 import socket
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -25,7 +26,7 @@ from uptake.reader import Entry
 from uptake.refusing import refuse
 from uptake.settings import DatabaseSettings, Port, ServiceSettings
 from uptake.start import start
-from uptake_metrics import http, installations, instance_snapshots, instance_store, ledger, meters
+from uptake_metrics import http, installations, instance_snapshots, instance_store, ledger, meters, not_counted
 from uptake_metrics.answers.asking import Asking
 from uptake_metrics.attribution import Attribution
 from uptake_metrics.board import Board
@@ -42,6 +43,7 @@ from uptake_metrics.publishing import Publisher
 from uptake_metrics.reading import Reading
 from uptake_metrics.rebuilding import Rebuilding
 from uptake_metrics.reconfiguring import Reconfiguring
+from uptake_metrics.recounting import Recounting
 from uptake_metrics.register import Register
 from uptake_metrics.rezoning import Rezoning
 from uptake_metrics.sales_exporter import SalesExporter
@@ -49,6 +51,7 @@ from uptake_metrics.tally import Tally
 from uptake_metrics.use_case_gauges import UseCaseGauges
 
 _FOLLOW_EVERY_S = 0.5
+_LOOK_EVERY_S = 0.5
 
 _log = structlog.get_logger()
 
@@ -115,6 +118,7 @@ class _Service:
         client = await broker.connect(self.settings, "metrics")
         self.rejects.js = client.jetstream()
         reading = Reading(client, self.leases, self.register, self.counting, self.rejects.put)
+        self.health.add("config", self.config.unsettled)
         self.health.add("facts", reading.problem_of_facts)
         self.health.add("usage", reading.problem_of_usage)
         self.health.add("broker", lambda: None if client.is_connected else "not connected")
@@ -123,19 +127,25 @@ class _Service:
         self.health.add("board", lambda: None if self.board.complete else "the numbers are being put together")
         async with asyncio.TaskGroup() as tasks:
             tenure = Tenure(self.leases, lambda: client.is_connected)
-            running = [
-                tasks.create_task(self.upkeep.run(tenure.renew, RENEW_EVERY_S)),
-                tasks.create_task(self.upkeep.run(self._load, _FOLLOW_EVERY_S)),
-                tasks.create_task(reading.run()),
+            work: list[Callable[[], Awaitable[None]]] = [
+                partial(self.upkeep.run, tenure.renew, RENEW_EVERY_S),
+                partial(self.upkeep.run, self._load, _FOLLOW_EVERY_S),
+                reading.run,
+                *(partial(self.chores.run, do, every_s) for every_s, do in self._chores(self.rejects.js, reading)),
             ]
-            for every_s, do in self._chores(self.rejects.js, reading):
-                running.append(tasks.create_task(self.chores.run(do, every_s)))
+            running = [tasks.create_task(self._once_settled(do)) for do in work]
             yield
             for task in running:
                 task.cancel()
         await self._give_up()
         await client.close()
         await self.engine.dispose()
+
+    async def _once_settled(self, do: Callable[[], Awaitable[None]]) -> None:
+        """Nothing is read, leased or judged by a configuration that was never in force; other replicas go on."""
+        while self.config.unsettled():  # noqa: ASYNC110  # a file sets no event
+            await asyncio.sleep(_LOOK_EVERY_S)
+        await do()
 
     async def _load(self) -> None:
         """Follow what the other replicas count and learn."""
@@ -161,8 +171,11 @@ class _Service:
             return unhurried(do, lambda: reading.is_behind)
 
         reconfiguring = Reconfiguring(self.engine, self.config, self.counting, self.register, lambda: reading.shards)
-        rezoning = Rezoning(self.engine, js, self.counting, self.register, utc_now, lambda: reading.shards)
-        attribution = Attribution(self.engine, js, self.counting, self.register, utc_now, lambda: reading.shards)
+        recounting = Recounting(self.engine, js, self.counting, utc_now)
+        rezoning = Rezoning(self.counting, self.register, recounting, utc_now, lambda: reading.shards)
+        attribution = Attribution(
+            self.engine, self.counting, self.register, recounting, utc_now, lambda: reading.shards
+        )
         publisher = Publisher(
             self.engine,
             self.counting,
@@ -207,6 +220,7 @@ class _Service:
             (0.5, patiently(publisher.evaluate)),
             (0.5, send),
             (1, rebuild),
+            (1, reading.look_at_facts),
             (10, patiently(publisher.close_days)),
             *self._housekeeping(reading),
         ]
@@ -229,6 +243,7 @@ class _Service:
             async with self.engine.begin() as connection:
                 if self.leases.leads:
                     await ledger.prune(connection, utc_now())
+                    await not_counted.prune(connection, utc_now())
                 totals = await ledger.totals(connection)
             for tally in ("accepted", "stored", "processed", "refused"):
                 meters.BOOKS.labels(tally).set(getattr(totals, tally))

@@ -52,10 +52,17 @@ def until(masks: Masks, last: int) -> Masks:
     return Masks(masks.series[some], masks.epoch[some], masks.user[some], bits[some])
 
 
+def since(masks: Masks, first: int) -> Masks:
+    """The user-days from day `first` on."""
+    epoch = first >> 6
+    bits = np.where(masks.epoch == epoch, masks.mask & span_bits(first, epoch * EPOCH_DAYS + 63), masks.mask)
+    some = np.flatnonzero((masks.epoch >= epoch) & (bits != 0))
+    return Masks(masks.series[some], masks.epoch[some], masks.user[some], bits[some])
+
+
 def between(masks: Masks, first: int, last: int) -> Masks:
     """The user-days of the days `first..last`."""
-    kept = until(masks, last)
-    return discard(kept, until(kept, first - 1))
+    return since(until(masks, last), first)
 
 
 def as_one(masks: Masks) -> Masks:
@@ -100,16 +107,45 @@ def within(masks: Masks, first: int, last: int) -> Flags:
     return seen
 
 
+def daily_mau(masks: Masks, series: int, first: int, last: int) -> I32:
+    """[series, day]: MAU on `first..last` of each of so many series. Exact when `daily` is."""
+    oldest = first - WINDOWS[-1] + 1
+    masks = between(masks, oldest, last)
+    order = np.lexsort((masks.user, masks.series))
+    heads = starts(masks.series[order], masks.user[order])
+    words = np.zeros((len(heads), (last >> 6) - (oldest >> 6) + 1), dtype="<u8")
+    words[np.repeat(np.arange(len(heads)), np.diff(heads, append=len(order))), masks.epoch[order] - (oldest >> 6)] = (
+        masks.mask[order]
+    )
+    owner = masks.series[order][heads]
+    days = slice(oldest & 63, (oldest & 63) + last - oldest + 1)
+    counts = np.zeros((series, last - first + 1), dtype=np.int32)
+    people = max(1, PASS // (EPOCH_DAYS * words.shape[1]))
+    for at in range(0, len(words), people):
+        cells = np.unpackbits(words[at : at + people].view(np.uint8), axis=1, bitorder="little")[:, days]
+        _widen(cells, 1, WINDOWS[-1])
+        blocks = starts(owner[at : at + people])
+        sums = np.add.reduceat(cells[:, WINDOWS[-1] - 1 :], blocks, axis=0, dtype=np.int32)
+        counts[owner[at : at + people][blocks]] += sums
+    return counts
+
+
 def _window_sums(cells: npt.NDArray[np.uint8]) -> I32:
     """[window, day] from [user, day], where the first days are only there for the windows of the others."""
     sums, reach = [], 1
     for window in WINDOWS:
-        while reach < window:
-            step = min(reach, window - reach)
-            cells[:, step:] |= cells[:, :-step]
-            reach += step
+        _widen(cells, reach, window)
+        reach = window
         sums.append(cells[:, WINDOWS[-1] - 1 :].sum(axis=0, dtype=np.int32))
     return np.stack(sums)
+
+
+def _widen(cells: npt.NDArray[np.uint8], reach: int, window: int) -> None:
+    """[user, day], active on any of the `reach` days that end there, becomes the same of `window` days."""
+    while reach < window:
+        step = min(reach, window - reach)
+        cells[:, step:] |= cells[:, :-step]
+        reach += step
 
 
 def _words(masks: Masks, first_epoch: int, last_epoch: int) -> U64:

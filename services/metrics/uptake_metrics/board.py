@@ -3,18 +3,17 @@
 "Current" is the account's own local day, still open: `partial` is true and the day's DAU is what there is so far.
 """
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from uptake.messages.kpi import AccountKpis
-from uptake_metrics import seats
 from uptake_metrics.accounts import Account
 from uptake_metrics.counting import Counting
 from uptake_metrics.evaluation import Evaluation
+from uptake_metrics.ordering import in_turns
 from uptake_metrics.register import Register
-from uptake_metrics.tally import ACCOUNTS_A_TURN, Tallied, Tally
+from uptake_metrics.tally import Tallied, Tally
 from uptake_metrics.zones import last_closed_day, local_day
 
 _AT_A_TIME = 1_000  # accounts to ask the archive for at once, where memory cannot tell
@@ -25,8 +24,12 @@ class Line:
     """One account with its seats and KPIs as of its local day."""
 
     account: Account
-    seats: int | None
     kpis: AccountKpis
+    turns_at: datetime | None = None  # when silence alone may change it
+
+    @property
+    def seats(self) -> int | None:
+        return self.kpis.adoption.den
 
 
 class Board:
@@ -53,11 +56,11 @@ class Board:
     async def refresh(self) -> None:
         """Bring the lines of all accounts that changed, or whose day is over, up to date."""
         waiting = self._take_touched()
-        waiting |= self._in_turned_zones(waiting)
+        waiting |= self._in_turned_zones(waiting) | self._silent()
         changed = bool(waiting)
         try:
             for names in _parts(list(waiting)):
-                for line in await self._lines({name: self.today(name) for name in names}):
+                for line in await self._lines(self.todays(names)):
                     self.lines[line.account.account] = line
                 waiting.difference_update(names)
         finally:
@@ -71,6 +74,12 @@ class Board:
     def today(self, name: str) -> date:
         return local_day(self._clock(), self._register.zone_of(name))
 
+    def todays(self, names: Iterable[str]) -> dict[str, date]:
+        """`today` of many, at the price of their zones."""
+        zones, now = {name: self._register.zone_of(name) for name in names}, self._clock()
+        days = {zone: local_day(now, zone) for zone in set(zones.values())}
+        return {name: days[zone] for name, zone in zones.items()}
+
     async def line(self, name: str, day: date) -> Line:
         """Any day of an account, computed now."""
         return (await self._lines({name: day}))[0]
@@ -78,21 +87,17 @@ class Board:
     async def _lines(self, days: Mapping[str, date]) -> list[Line]:
         """A day each of some accounts."""
         told = await self._tally.on(days)
-        lines: list[Line] = []
-        for name, day in days.items():
-            lines.append(self._line(name, day, told[name]))
-            if len(lines) % ACCOUNTS_A_TURN == 0:
-                await asyncio.sleep(0)
-        return lines
+        return [self._line(name, day, told[name]) async for name, day in in_turns(days.items())]
 
     def _line(self, name: str, day: date, tallied: Tallied) -> Line:
         account = self._register.account(name).on(day)
-        return Line(account, seats.seats(account, day).count, self._evaluation.kpis(name, tallied))
+        kpis, turns_at = self._evaluation.kpis(name, tallied), self._evaluation.turns_at(name, tallied)
+        return Line(account, kpis, turns_at)
 
     async def on(self, day: date) -> list[Line]:
         """The lines of another day, of every account whose local clock has reached it."""
         lines: list[Line] = []
-        for names in _parts([name for name in self.lines if day <= self.today(name)]):
+        for names in _parts([name for name, today in self.todays(self.lines).items() if day <= today]):
             lines += await self._lines(dict.fromkeys(names, day))
         return lines
 
@@ -100,6 +105,11 @@ class Board:
         touched = self._counting.touched | self._register.touched
         self._counting.touched, self._register.touched = set(), set()
         return touched
+
+    def _silent(self) -> set[str]:
+        """Accounts whose data may have become stale since their line was made."""
+        now = self._clock()
+        return {name for name, line in self.lines.items() if line.turns_at and line.turns_at < now}
 
     def _in_turned_zones(self, waiting: set[str]) -> set[str]:
         """Accounts in whose zone a day began or closed since the last look: their numbers move without any event."""

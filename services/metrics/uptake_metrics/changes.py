@@ -89,26 +89,27 @@ def license_changes(
 
 def _lines(before: AccountKpis, after: AccountKpis, people: People | None) -> Iterator[str]:
     if people is not None and (people.entered or people.left):
-        yield f"{_number(people.entered, 'user')} entered, {people.left} left: MAU {before.mau} -> {after.mau}"
+        yield f"{_number(people.entered, 'user')} entered, {people.left} left: MAU {_mau(before)} -> {_mau(after)}"
     elif before.mau != after.mau:
-        yield f"MAU {_shown(before.mau)} -> {_shown(after.mau)}"
+        yield f"MAU {_mau(before)} -> {_mau(after)}"
     yield from _of_adoption(before.adoption, after.adoption)
     yield from _of_usage(before.usage, after.usage)
     if before.data_health != after.data_health:
-        yield f"data {before.data_health} -> {after.data_health}, last contact {_shown(after.last_contact)}"
+        yield f"data {before.data_health} -> {after.data_health}, last contact {after.last_contact or 'never'}"
     if before.time_zone != after.time_zone:
         yield f"time zone {before.time_zone} -> {after.time_zone}"
 
 
 def _of_adoption(before: AdoptionKpi, after: AdoptionKpi) -> Iterator[str]:
     if before.den != after.den:
-        yield f"seats {_shown(before.den)} -> {_shown(after.den)}"
+        yield f"seats {_or_why(before.den, 'no_seats')} -> {_or_why(after.den, 'no_seats')}"
     if before.basis != after.basis:
         yield f"seats are counted as {after.basis}, before as {before.basis}"
     if before.policy != after.policy:
         yield f"policy {before.policy} -> {after.policy}"
     if before.target != after.target:
-        yield f"target {_shown(before.target)} -> {_shown(after.target)} on day {_shown(after.n)} of {after.policy}"
+        on = "" if after.n is None else f" on day {after.n}"
+        yield f"target {_target(before)} -> {_target(after)}{on} of {after.policy}"
     if before.status != after.status:
         yield f"adoption {_ratio(before)} -> {_ratio(after)}"
 
@@ -116,6 +117,14 @@ def _of_adoption(before: AdoptionKpi, after: AdoptionKpi) -> Iterator[str]:
 def _of_usage(before: UsageKpi, after: UsageKpi) -> Iterator[str]:
     if (before.num, before.den, before.status) != (after.num, after.den, after.status):
         yield f"usage {_ratio(before)} -> {_ratio(after)}"
+
+
+def _mau(kpis: AccountKpis) -> str:
+    return _or_why(kpis.mau, kpis.reason)
+
+
+def _target(adoption: AdoptionKpi) -> str:
+    return "none" if adoption.target is None else str(adoption.target)
 
 
 def _ratio(kpi: UsageKpi | AdoptionKpi) -> str:
@@ -140,5 +149,10 @@ def _number(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def _or_why(value: int | None, reason: str | None) -> str:
+    return f"unknown ({reason})" if value is None else str(value)
+
+
 def _shown(value: object) -> str:
-    return "unknown" if value is None else str(value)
+    """Of a licence or a date: there is none."""
+    return "none" if value is None else str(value)

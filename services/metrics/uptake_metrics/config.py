@@ -1,6 +1,7 @@
 """The files of DIR/config that metrics follows: policies, activity, use cases. It knows which there are.
 
 Each is looked up at every access, so that a changed file counts at once, and a bad one leaves the last good in force.
+No process remembers that of the one before: whoever begins with a bad file has to wait until it is mended.
 """
 
 import hashlib
@@ -83,6 +84,14 @@ class Config:
         """File and line of everything that keeps a file from being in force."""
         self._look()
         return [file.error for file in self._files.values() if file.error]
+
+    def unsettled(self) -> str | None:
+        """Why no day may be judged yet: a file was bad when this process began, and has not been good since.
+
+        What is shipped would judge published days otherwise than the file that was in force when they were published.
+        """
+        self._look()
+        return "; ".join(file.error for file in self._files.values() if file.error and not file.settled) or None
 
     def _look(self) -> None:
         for name, file in self._files.items():

@@ -11,7 +11,7 @@ the shard of the account works on it.
 """
 
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -20,8 +20,10 @@ from nats.js.errors import APIError, NotFoundError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake import streams, subjects
+from uptake.consumer import Entry
 from uptake.messages.usage import UsageBatch
 from uptake_metrics import activity_store, erasure_store, erasure_tables, mask_store, usage_log
+from uptake_metrics.batches import Batch, decoded
 from uptake_metrics.counting import ALL_SHARDS, Counting
 from uptake_metrics.erasure_store import Job, Named
 from uptake_metrics.register import Register
@@ -108,7 +110,8 @@ class Erasing:
                 stands_for = tombstone(secrets.token_bytes(16))
                 stands_for = await erasure_store.bury(connection, job, stands_for, cursor.stream_uuid, cursor.sequence)
                 shard = self._counting.shards[number]
-                await erasure_tables.rewrite(connection, shard, job, stands_for)
+                instances = [name for name, owner in self._owners().items() if owner == job.account]
+                await erasure_tables.rewrite(connection, shard, job, stands_for, instances)
                 await erasure_store.proceed(connection, job, SEARCHING)
             await self._counting.reload(number)
         await self._register.read_again(self._counting.take_rewritten())
@@ -137,7 +140,7 @@ class Erasing:
         found = list[tuple[int, str]]()
         for number in sorted(numbers):
             async for entries in usage_log.read(self._js, number, 0, self._counting.positions[number].cursor):
-                found += [(one.sequence, one.subject) for one in entries if _names(one.data, account, user, owners)]
+                found += _naming(entries, account, user, owners)
         return found
 
     async def _forget_attributed(self) -> None:
@@ -216,15 +219,18 @@ class Erasing:
         """
         try:
             found = await self._js.get_msg(subjects.USAGE, message.sequence)
-            batch = UsageBatch.model_validate_json(found.data or b"")
+            data = found.data or b""
+            decoded(data, found.time or datetime.now(UTC))
+            batch = UsageBatch.model_validate_json(data)
         except NotFoundError:
             return None  # another erasure was faster
         except ValueError:  # counting refused it
             await self._forget(subjects.USAGE, message.sequence)
             return None
         async with self._engine.connect() as connection:
-            erased = await erasure_store.everybody(connection)
-        new = erased.rewritten(batch, message.sequence, self._owners())
+            erased, owners = await erasure_store.everybody(connection), self._owners()
+            counted = await erasure_tables.counted_through(connection, erased.through(batch, owners).values())
+        new = erased.rewritten(batch, message.sequence, owners, counted)
         return await self._publish(message, new.model_dump_json(exclude_none=True).encode())
 
     async def _replace_fact(self, message: Named) -> None:
@@ -270,10 +276,13 @@ class Erasing:
         return True
 
 
-def _names(data: bytes, account: str, user: str, owners: Mapping[str, str]) -> bool:
-    """Whether a message of USAGE has an event of the person; what nobody could count is judged by its text."""
-    try:
-        batch = UsageBatch.model_validate_json(data)
-    except ValueError:
-        return mentions(data, account, user)
-    return (account, user) in zip(attributed(batch.accounts, batch.instances, owners), batch.users, strict=True)
+def _naming(entries: Sequence[Entry], account: str, user: str, owners: Mapping[str, str]) -> list[tuple[int, str]]:
+    """Those messages of USAGE that have an event of the person; what nobody could count is judged by its text."""
+
+    def names(entry: Entry, batch: Batch | ValueError) -> bool:
+        if isinstance(batch, ValueError):
+            return mentions(entry.data, account, user)
+        return (account, user) in zip(attributed(batch.accounts, batch.instances, owners), batch.users, strict=True)
+
+    pairs = zip(entries, usage_log.decode(entries), strict=True)
+    return [(entry.sequence, entry.subject) for entry, batch in pairs if names(entry, batch)]

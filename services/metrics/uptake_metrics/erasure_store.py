@@ -250,11 +250,11 @@ async def gone_before(connection: AsyncConnection, stream: str, sequence: int) -
     return int(rows.scalar_one())
 
 
-async def count_rows(connection: AsyncConnection, job: Job, changed: Mapping[str, int]) -> None:
-    """For the receipt: how many rows of each table were rewritten."""
+async def count_rows(connection: AsyncConnection, job: Job, changed: Mapping[str, int], found: bool) -> None:
+    """For the receipt: how many rows of each table were rewritten; `found`: anything but the wish named the person."""
     await connection.execute(
         text("UPDATE metrics.erasure SET receipt = CAST(:receipt AS jsonb) WHERE id = :id"),
-        {"id": job.id, "receipt": json.dumps({"tables": changed})},
+        {"id": job.id, "receipt": json.dumps({"tables": changed, "found": found})},
     )
 
 
@@ -270,13 +270,16 @@ async def finish(connection: AsyncConnection, job: Job) -> None:
     await connection.execute(
         text("""
             UPDATE metrics.erasure SET state = :done, user_id = NULL, finished_at = now(),
-                receipt = receipt || jsonb_build_object('streams', COALESCE((
-                    SELECT jsonb_object_agg(stream, messages) FROM (
-                        SELECT stream, count(*) AS messages FROM metrics.erased_message
-                        WHERE erasure = :id AND replaced GROUP BY stream
-                    ) AS of_stream), CAST('{}' AS jsonb)))
+                receipt = receipt || jsonb_build_object('streams', of_streams, 'found',
+                    CAST(receipt->'found' AS boolean) OR of_streams ? CAST(:usage AS text))
+            FROM (
+                SELECT COALESCE(jsonb_object_agg(stream, messages), CAST('{}' AS jsonb)) AS of_streams FROM (
+                    SELECT stream, count(*) AS messages FROM metrics.erased_message
+                    WHERE erasure = :id AND replaced GROUP BY stream
+                ) AS of_stream
+            ) AS counted
             WHERE id = :id"""),
-        {"id": job.id, "done": DONE},
+        {"id": job.id, "done": DONE, "usage": subjects.USAGE},
     )
 
 

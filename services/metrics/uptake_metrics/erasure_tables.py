@@ -4,8 +4,8 @@ Every user-day stays where it was, under the hash of the tombstone; so no count 
 """
 
 import json
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from sqlalchemy import text
@@ -17,19 +17,28 @@ from uptake_metrics.activity import ERASED
 from uptake_metrics.counting import MAX_DAY
 from uptake_metrics.erasure_store import Job
 from uptake_metrics.shard import Shard, user_hash
-from uptake_metrics.suppression import NOBODY, without
+from uptake_metrics.suppression import NOBODY, Through, without
 from uptake_metrics.userdays import Masks
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
-async def rewrite(connection: AsyncConnection, shard: Shard, job: Job, tombstone: str) -> None:
-    """All tables; the shard's deltas were folded before. How many rows changed goes into the receipt."""
+
+async def rewrite(
+    connection: AsyncConnection, shard: Shard, job: Job, tombstone: str, instances: Collection[str]
+) -> None:
+    """All tables; the shard's deltas were folded before. How many rows changed goes into the receipt.
+
+    `instances`: the installations of the account.
+    """
+    links, facts = await _rewrite_facts(connection, job, tombstone)
     changed = {
         "activity_mask": await _rewrite_masks(connection, shard, job, tombstone),
         "person": await _rename(connection, job, tombstone),
-        "unattributed_usage": await _rewrite_unattributed(connection, job, tombstone),
-        "fact": await _rewrite_facts(connection, job, tombstone),
+        "unattributed_usage": await _rewrite_unattributed(connection, job, tombstone, instances),
     }
-    await erasure_store.count_rows(connection, job, changed)
+    found = bool(links or any(changed.values()))
+    await erasure_store.count_rows(connection, job, {**changed, "fact": facts}, found)
 
 
 async def _rewrite_masks(connection: AsyncConnection, shard: Shard, job: Job, tombstone: str) -> int:
@@ -58,20 +67,39 @@ async def _rename(connection: AsyncConnection, job: Job, tombstone: str) -> int:
     return int(gone.rowcount)
 
 
-async def _rewrite_unattributed(connection: AsyncConnection, job: Job, tombstone: str) -> int:
-    """What came through the account's installations."""
+async def _rewrite_unattributed(
+    connection: AsyncConnection, job: Job, tombstone: str, instances: Collection[str]
+) -> int:
+    """What came through the account's installations, whether it was given to the account already or is about to be."""
     changed = await connection.execute(
         text("""
             UPDATE metrics.unattributed_usage AS u SET user_id = :tombstone
             WHERE user_id = :user AND (
                 attributed_to = :account
-                OR instance IN (SELECT instance FROM metrics.attribution WHERE account = :account)
-                OR instance IN (
-                    SELECT body->'event'->>'instance' FROM metrics.fact
-                    WHERE account = :account AND type = 'instance.mapped'))"""),
-        {"account": job.account, "user": job.user, "tombstone": tombstone},
+                OR (attributed_to IS NULL AND instance = ANY(CAST(:instances AS text[]))))"""),
+        {"account": job.account, "user": job.user, "tombstone": tombstone, "instances": sorted(instances)},
     )
     return int(changed.rowcount)
+
+
+async def counted_through(connection: AsyncConnection, usage: Collection[Through]) -> set[Through]:
+    """Which of this usage counts as a tombstone's; all else of these people is nobody's."""
+    if not usage:
+        return set()
+    rows = await connection.execute(
+        text("""
+            SELECT DISTINCT u.instance, u.user_id, u.feature, u.occurred_at FROM metrics.unattributed_usage AS u
+            JOIN unnest(CAST(:instance AS text[]), CAST(:user AS text[]), CAST(:feature AS text[]),
+                        CAST(:at AS timestamptz[])) AS wanted(instance, user_id, feature, occurred_at)
+                USING (instance, user_id, feature, occurred_at)"""),
+        {
+            "instance": [one.instance for one in usage],
+            "user": [one.tombstone for one in usage],
+            "feature": [one.feature for one in usage],
+            "at": [_EPOCH + one.instant_us * _MICROSECOND for one in usage],
+        },
+    )
+    return {Through(box, user, feature, (at - _EPOCH) // _MICROSECOND) for box, user, feature, at in rows}
 
 
 async def attributed_since(
@@ -105,11 +133,11 @@ async def forget_attributed(connection: AsyncConnection, account: str, user: str
     )
 
 
-async def _rewrite_facts(connection: AsyncConnection, job: Job, tombstone: str) -> int:
-    """Facts that name the person; their messages are to be replaced too."""
+async def _rewrite_facts(connection: AsyncConnection, job: Job, tombstone: str) -> tuple[int, int]:
+    """How many links and facts of any kind name the person; their messages are to be replaced too."""
     rows = await connection.execute(
         text("""
-            SELECT subject, sequence, body FROM metrics.fact
+            SELECT subject, sequence, type, body FROM metrics.fact
             WHERE account = :account AND type LIKE 'user.%'
               AND (body->'event'->>'user' = :user OR body->'event'->>'other' = :user)"""),
         {"account": job.account, "user": job.user},
@@ -123,7 +151,7 @@ async def _rewrite_facts(connection: AsyncConnection, job: Job, tombstone: str) 
         )
     messages = [(row.sequence, row.subject) for row in found]
     await erasure_store.note(connection, job, subjects.FACTS, messages)
-    return len(found)
+    return sum(row.type != "user.deleted" for row in found), len(found)
 
 
 async def link(connection: AsyncConnection, subject: str) -> str | None:

@@ -6,9 +6,10 @@ The one way from a tally to `AccountKpis`: lists, history, snapshots and gauges 
 from collections.abc import Callable
 from datetime import datetime
 
-from uptake.messages.kpi import AccountKpis
+from uptake.messages.kpi import AccountKpis, AdoptionKpi
 from uptake_metrics.config import Config
-from uptake_metrics.kpis import account_kpis
+from uptake_metrics.freshness import turns_at
+from uptake_metrics.kpis import account_kpis, adoption_kpi, heard_of
 from uptake_metrics.policies import Policies
 from uptake_metrics.register import Register
 from uptake_metrics.tally import Tallied
@@ -30,3 +31,14 @@ class Evaluation:
         return account_kpis(
             account, tallied.day, tallied.counts, tallied.last_contact, self._clock(), revision, policies, told
         )
+
+    def adoption(self, name: str, tallied: Tallied, policies: Policies | None = None) -> AdoptionKpi:
+        """The adoption of `kpis` alone, for whoever asks of many days."""
+        account, told = self._register.account(name), self._register.told(name, tallied.day)
+        policies = policies or self.config.policies
+        return adoption_kpi(account, tallied.day, tallied.counts, tallied.last_contact, self._clock(), policies, told)
+
+    def turns_at(self, name: str, tallied: Tallied) -> datetime | None:
+        """When the numbers of the open day that was tallied may be others though nothing more arrives; null: never."""
+        told = self._register.told(name, tallied.day)
+        return turns_at(heard_of(self._register.account(name), tallied.last_contact, told), self._clock())

@@ -46,14 +46,14 @@ def evidence(fact: Fact) -> Evidence:
 def said_by(facts: Iterable[Fact], field: str, day: date | None = None, zone: str = "UTC") -> Evidence | None:
     """The fact whose statement of this attribute of the account holds: the newest of all, or at the end of `day`.
 
-    Null when no fact ever named it. The first one reaches back to the beginning, as `Account.on` has it.
+    Null when none had named it by then. What was said on the day on which the account was introduced reaches back to
+    the beginning, as `Account.on` has it.
     """
-    found = [
-        fact
-        for fact in in_order(facts)
-        if isinstance(fact.event, AccountUpdated) and field in fact.event.model_fields_set
-    ]
-    held = [fact for fact in found if day is None or local_day(fact.occurred_at, zone) <= day] or found[:1]
+    updates = [fact for fact in in_order(facts) if isinstance(fact.event, AccountUpdated)]
+    if day and updates:
+        introduced = local_day(updates[0].occurred_at, zone)
+        updates = [fact for fact in updates if local_day(fact.occurred_at, zone) <= max(day, introduced)]
+    held = [fact for fact in updates if field in fact.event.model_fields_set]
     return evidence(held[-1]) if held else None
 
 

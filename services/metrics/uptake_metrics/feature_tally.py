@@ -16,7 +16,7 @@ from uptake_metrics import archive, mask_store
 from uptake_metrics.activity import PRODUCTION
 from uptake_metrics.aliases import Aliases
 from uptake_metrics.counting import Counting
-from uptake_metrics.features import MAU_DAYS, FeatureDays, Users, first_days, users
+from uptake_metrics.features import MAU_DAYS, FeatureDays, Users, daily_users, first_days, users
 from uptake_metrics.series import SeriesKey
 from uptake_metrics.shard import Shard
 from uptake_metrics.use_cases import UseCases
@@ -28,16 +28,11 @@ _BEFORE = DAY * (MAU_DAYS - 1)
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """What one account used over some days. `first_used`: features that it used on one of them for the first time."""
+    """What one account used over some days. `mau`: the people of the 30 days that end on each of them. `first_used`:
+    features that it used on one of them for the first time."""
 
-    account: str
-    days: FeatureDays
+    mau: Mapping[date, Users]
     first_used: Mapping[str, date]
-
-    def mau(self, day: date, taxonomy: UseCases) -> Users:
-        """The 30 days that end on one of the days."""
-        counted = users(self.days, to_number(day - _BEFORE), to_number(day), taxonomy)
-        return counted.get(self.account, Users())
 
     def first_used_on(self, day: date) -> list[str]:
         return sorted(feature for feature, first in self.first_used.items() if first == day)
@@ -61,12 +56,15 @@ class FeatureTally:
 
         Memory is looked through once for all of them.
         """
+        held = self._held_of(accounts, day)
+        return {} if held is None else _mau(held, dict.fromkeys(accounts, day), taxonomy)
+
+    def _held_of(self, accounts: Sequence[str], day: date) -> FeatureDays | None:
         if not accounts:
-            return {}
+            return None
         shard = self._counting.shard_of(accounts[0])
         wanted = sorted(number for account in accounts for number in _series_of(shard, account, PRODUCTION))
-        held = self._held(shard, wanted, day - _BEFORE, day)
-        return {} if held is None else _mau(held, dict.fromkeys(accounts, day), taxonomy)
+        return self._held(shard, wanted, day - _BEFORE, day)
 
     def _held(self, shard: Shard, wanted: Sequence[int], first: date, last: date) -> FeatureDays | None:
         if to_number(first) < shard.activity.oldest_day or to_number(last) > shard.activity.last_exact_day:
@@ -84,14 +82,35 @@ class FeatureTally:
             found = await _stored(connection, shard, first, last, wanted)
         return self._told(shard, wanted, found)
 
-    async def uses(self, account: str, first: date, last: date) -> Uses:
-        """The days `first..last` in production, in one query at most two.
+    async def uses(self, account: str, first: date, last: date, taxonomy: UseCases) -> Uses:
+        """The days `first..last` in production, in one query at most two; counted in a thread.
 
         Only of a feature that nobody used in the 29 days before, the days before those have to be asked for.
         """
-        days = await self.of(account, first - _BEFORE, last)
-        new = [feature for feature, day in first_days(days).items() if day >= first]
-        return Uses(account, days, await self.first_uses(account, new) if new else {})
+        held = await self.of(account, first - _BEFORE, last)
+        span = [first + DAY * number for number in range((last - first).days + 1)]
+        counted = await asyncio.to_thread(daily_users, held, to_number(first), to_number(last), taxonomy)
+        mau = dict(zip(span, counted, strict=True))
+        return Uses(mau, await self._first_uses_since(account, first_days(held), first))
+
+    async def uses_on(self, accounts: Sequence[str], day: date, taxonomy: UseCases) -> dict[str, Uses]:
+        """The same of one day of accounts of one shard, from memory, which is looked through once for all of them;
+        nothing where it does not reach."""
+        held = self._held_of(accounts, day)
+        if held is None:
+            return {}
+        mau = _mau(held, dict.fromkeys(accounts, day), taxonomy)
+        first = dict[str, dict[SeriesKey, date]]()
+        for key, used in first_days(held).items():
+            first.setdefault(key.account, {})[key] = used
+        return {
+            account: Uses({day: mau[account]}, await self._first_uses_since(account, first.get(account, {}), day))
+            for account in accounts
+        }
+
+    async def _first_uses_since(self, account: str, held: Mapping[SeriesKey, date], first: date) -> dict[str, date]:
+        new = [key.feature for key, day in held.items() if day >= first]
+        return await self.first_uses(account, new) if new else {}
 
     async def of_shard(self, number: int, first: date, last: date, environment: str = PRODUCTION) -> FeatureDays:
         """The days `first..last` of every account of a shard, in one query, and some days around them."""
@@ -126,7 +145,7 @@ class FeatureTally:
             return {}
         async with self._engine.connect() as connection:
             found = await mask_store.oldest(connection, shard.number, wanted)
-        return first_days(self._told(shard, wanted, found))
+        return {key.feature: day for key, day in first_days(self._told(shard, wanted, found)).items()}
 
     def _told(self, shard: Shard, wanted: Sequence[int], masks: Masks) -> FeatureDays:
         """Series by their place among the wanted ones, which ascend, and each person by one id."""

@@ -63,6 +63,30 @@ def users(days: FeatureDays, first: int, last: int, taxonomy: UseCases) -> dict[
     return {one: Users(totals[one], features.get(one, {}), use_cases.get(one, {})) for one in accounts}
 
 
+def daily_users(days: FeatureDays, first: int, last: int, taxonomy: UseCases) -> list[Users]:
+    """`users` of the 30 days that end on each day `first..last`, oldest first; `days` are one account's."""
+    masks, keys = days.masks, days.keys
+    groups = {name: len(keys) + at for at, name in enumerate(taxonomy.names)}
+    parts = [masks]
+    for number, key in enumerate(keys):
+        rows = slice(*np.searchsorted(masks.series, [number, number + 1]).tolist())
+        for use_case in _use_cases(key, taxonomy):
+            series = np.full(rows.stop - rows.start, groups[use_case], np.int32)
+            parts.append(Masks(series, masks.epoch[rows], masks.user[rows], masks.mask[rows]))
+    mau = archive.daily_mau(archive.merge(*parts), len(keys) + len(groups), first, last)
+    return [_users(keys, groups, of_day) for of_day in mau.T.tolist()]
+
+
+def _users(keys: Sequence[SeriesKey], groups: Mapping[str, int], mau: Sequence[int]) -> Users:
+    """From the people of every series, and of every use case by its place."""
+    counted = list(zip(keys, mau, strict=False))
+    return Users(
+        sum(count for key, count in counted if key.kind == "total"),
+        {key.feature: count for key, count in counted if key.kind == "feature" and count},
+        {use_case: mau[at] for use_case, at in groups.items() if mau[at]},
+    )
+
+
 def people(days: FeatureDays, first: int, last: int, counts: Callable[[SeriesKey], bool]) -> U64:
     """The people behind the count of some series, ascending; `days` are one account's."""
     wanted = [number for number, key in enumerate(days.keys) if counts(key)]
@@ -71,10 +95,10 @@ def people(days: FeatureDays, first: int, last: int, counts: Callable[[SeriesKey
     return archive.active(Masks(masks.series[some], masks.epoch[some], masks.user[some], masks.mask[some]), first, last)
 
 
-def first_days(days: FeatureDays) -> dict[str, date]:
-    """The day of the first use of each feature; `days` are one account's, and all there ever were, or the oldest epoch
+def first_days(days: FeatureDays) -> dict[SeriesKey, date]:
+    """The day of the first use of each feature by each account; `days` are all there ever were, or the oldest epoch
     of each series."""
-    masks, found = days.masks, dict[str, date]()
+    masks, found = days.masks, dict[SeriesKey, date]()
     blocks = starts(masks.series, masks.epoch)
     if not len(blocks):
         return found
@@ -82,7 +106,7 @@ def first_days(days: FeatureDays) -> dict[str, date]:
     for at in starts(masks.series[blocks]).tolist():
         key, epoch, mask = days.keys[masks.series[blocks[at]]], int(masks.epoch[blocks[at]]), int(bits[at])
         if key.kind == "feature":
-            found[key.feature] = to_day(epoch * EPOCH_DAYS + (mask & -mask).bit_length() - 1)
+            found[key] = to_day(epoch * EPOCH_DAYS + (mask & -mask).bit_length() - 1)
     return found
 
 
@@ -95,6 +119,16 @@ def why_unknown(kpis: AccountKpis, mau: int) -> str | None:
         return "no_feature_counts"
     if kpis.mau is None:
         return kpis.reason or "no_telemetry"
+    return None if mau else "no_active_users"
+
+
+def why_unknown_apart(last_contact: date | None, mau: int) -> str | None:
+    """The same of an environment that no KPI is about: whatever the tier, its number is what was counted in it.
+
+    `last_contact`: the last day on which an event of the account came, in any environment.
+    """
+    if last_contact is None:
+        return "no_telemetry"
     return None if mau else "no_active_users"
 
 

@@ -76,6 +76,7 @@ class Known:
     counts: Counts | None
     masks: Masks
     heard: Heard
+    judged_at: datetime
     chosen: InForce
     mau_calendar: int | None
     facts: Sequence[Fact]
@@ -299,8 +300,7 @@ def _pace(known: Known) -> Number:
 
 def _data_health(known: Known) -> Number:
     kpis, heard = known.kpis, known.heard
-    judged_at = day_start(kpis.as_of if kpis.partial else kpis.as_of + DAY, kpis.time_zone)
-    allowed = freshness.limit(heard, judged_at)
+    allowed = freshness.limit(heard, known.judged_at)
     return _number(
         "data_health",
         kpis.data_health,
@@ -308,7 +308,7 @@ def _data_health(known: Known) -> Number:
         "if a heartbeat came in the 30 days before, else 192 if a ping did, else 120. Of user events only the day is "
         "kept, so its last instant counts",
         {
-            "judged_at": judged_at,
+            "judged_at": known.judged_at,
             "newest_event": heard.event,
             "newest_heartbeat": heard.heartbeat,
             "newest_ping": heard.ping,

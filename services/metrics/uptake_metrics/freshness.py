@@ -5,10 +5,11 @@ user events do, 8 days for pings. All are elapsed hours, also over days of 23 an
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from uptake.messages.kpi import DataHealth
+from uptake_metrics.zones import DAY, day_start
 
 HEARTBEATS_LIMIT: Final = timedelta(hours=48)
 EVENTS_LIMIT: Final = timedelta(days=5)
@@ -44,6 +45,23 @@ def limit(heard: Heard, end: datetime) -> timedelta:
     if exists(heard.heartbeat):
         return HEARTBEATS_LIMIT
     return PINGS_LIMIT if exists(heard.ping) else EVENTS_LIMIT
+
+
+def judged_at(as_of: date, zone: str, now: datetime) -> datetime:
+    """The end of the local day, in UTC; `now` while it is not over."""
+    return min(now.astimezone(UTC), day_start(as_of + DAY, zone))
+
+
+def events_are_fresh(heard: Heard, end: datetime) -> bool:
+    """Whether the events alone would be fresh: by the rule for accounts of which nothing else ever came."""
+    return data_health(Heard(event=heard.event), end) == "fresh"
+
+
+def turns_at(heard: Heard, at: datetime) -> datetime | None:
+    """The next instant after which health may be judged otherwise though nothing more is heard; null: never again."""
+    kinds = [one for one in (heard.event, heard.heartbeat, heard.ping) if one]
+    limits = (HEARTBEATS_LIMIT, EVENTS_LIMIT, PINGS_LIMIT, EXISTS_FOR)
+    return min((turn for one in kinds for limit in limits if (turn := one + limit) >= at), default=None)
 
 
 def data_health(heard: Heard, end: datetime) -> DataHealth:

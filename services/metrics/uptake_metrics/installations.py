@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake_metrics import instance_store
+from uptake_metrics.instances import span
+from uptake_metrics.ordering import in_turns
 from uptake_metrics.register import Register
 
 #: An installation that nobody has mapped for longer is somebody's work (alert rule `instance-unattributed`).
@@ -33,10 +35,10 @@ async def lines(engine: AsyncEngine, register: Register) -> list[InstanceLine]:
     """Those that nobody has mapped first, then by name."""
     async with engine.connect() as connection:
         usage = await instance_store.usage(connection)
-    spans, mapped = register.instances.spans(), register.instances.mapped
-    found = []
-    for name in spans.keys() | usage.keys():
-        first, last = spans.get(name, (None, None))
+    heard, mapped = register.instances.heard(), register.instances.mapped
+    unknown, known = list[InstanceLine](), list[InstanceLine]()
+    async for name in in_turns(sorted(heard.keys() | usage.keys())):
+        first, last = span(heard.get(name, ()))
         used, whose = usage.get(name), mapped.get(name)
         line = InstanceLine(
             instance=name,
@@ -47,8 +49,8 @@ async def lines(engine: AsyncEngine, register: Register) -> list[InstanceLine]:
             waiting_events=used.waiting if used else 0,
             waiting_since=used and used.waiting_since,
         )
-        found.append(line)
-    return sorted(found, key=lambda line: (line.account is not None, line.instance))
+        (unknown if line.account is None else known).append(line)
+    return unknown + known
 
 
 def unattributed(lines: Iterable[InstanceLine], now: datetime) -> list[InstanceLine]:

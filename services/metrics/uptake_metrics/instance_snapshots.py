@@ -8,16 +8,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uptake.messages.kpi import InstanceSnapshot
 from uptake_metrics import snapshots
 from uptake_metrics.installations import InstanceLine
+from uptake_metrics.ordering import in_turns
 from uptake_metrics.snapshots import Snapshot
 
 _KIND = "instance"
+_AT_A_TIME = 200  # rows a statement: about 5 ms of the event loop
 
 
 async def publish(connection: AsyncConnection, lines: Iterable[InstanceLine], now: datetime) -> None:
     """New revisions of those whose account, or the begin of whose waiting, is not what was published."""
     known = await snapshots.newest_of(connection, _KIND)
-    new = [one for line in lines if (one := _news(line, known.get(f"{_KIND}:{line.instance}"), now))]
-    await snapshots.insert(connection, new, now)
+    new = [one async for line in in_turns(lines) if (one := _news(line, known.get(f"{_KIND}:{line.instance}"), now))]
+    for start in range(0, len(new), _AT_A_TIME):
+        await snapshots.insert(connection, new[start : start + _AT_A_TIME], now)
 
 
 def _news(line: InstanceLine, newest: Snapshot | None, now: datetime) -> Snapshot | None:

@@ -5,7 +5,7 @@ recomputed from its events, those that came through an installation have to be t
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -58,6 +58,35 @@ async def heartbeats(connection: AsyncConnection, after: int = -1) -> list[Heard
         {"after": after},
     )
     return [(instance, first, last) for instance, first, last in rows]
+
+
+async def waiting_instances(connection: AsyncConnection) -> list[str]:
+    """Those of which anything is attributed to nobody, at a look into the index each, however much waits."""
+    rows = await connection.stream(
+        text("""
+            WITH RECURSIVE w AS (
+                SELECT min(instance) AS instance FROM metrics.unattributed_usage WHERE attributed_to IS NULL
+                UNION ALL
+                SELECT (SELECT min(u.instance) FROM metrics.unattributed_usage AS u
+                        WHERE u.attributed_to IS NULL AND u.instance > w.instance)
+                FROM w WHERE w.instance IS NOT NULL
+            ) SELECT instance FROM w WHERE instance IS NOT NULL""")
+    )
+    return [instance async for (instance,) in rows]
+
+
+async def waits(connection: AsyncConnection, import_id: str, mapped: Container[str]) -> bool:
+    """Whether an import brought usage of installations that are mapped by now, and that nobody was given yet."""
+    theirs = [instance for instance in await waiting_instances(connection) if instance in mapped]
+    if not theirs:
+        return False
+    rows = await connection.execute(
+        text("""
+            SELECT EXISTS (SELECT FROM metrics.unattributed_usage WHERE attributed_to IS NULL
+                           AND instance = ANY(CAST(:theirs AS text[])) AND import_id = :import_id)"""),
+        {"theirs": theirs, "import_id": import_id},
+    )
+    return bool(rows.scalar_one())
 
 
 _ROW = "u.instance, u.user_id, u.feature, u.environment, u.actor, u.occurred_at, u.import_id"
@@ -127,13 +156,16 @@ async def attribute(
     return done.rowcount == len(rows) and known.rowcount == len(spans)
 
 
-async def attributions(connection: AsyncConnection) -> dict[int, list[Attributed]]:
-    """By the shard of the account."""
-    rows = await connection.execute(text("SELECT shard, instance, account, environment FROM metrics.attribution"))
-    found: dict[int, list[Attributed]] = {}
-    for shard, *pair in rows:
-        found.setdefault(shard, []).append(Attributed(*pair))
-    return found
+async def attributions(connection: AsyncConnection, shards: Iterable[int]) -> AsyncIterator[tuple[int, Attributed]]:
+    """With the shard of the account; read in parts."""
+    rows = await connection.stream(
+        text("""
+            SELECT shard, instance, account, environment FROM metrics.attribution
+            WHERE shard = ANY(CAST(:shards AS int[])) ORDER BY shard"""),
+        {"shards": list(shards)},
+    )
+    async for shard, *pair in rows:
+        yield shard, Attributed(*pair)
 
 
 async def attributed(
@@ -152,13 +184,17 @@ async def attributed(
     return [(Row(*row[:7]), Attributed(row[0], row[7], row[8])) for row in rows]
 
 
-async def release(connection: AsyncConnection, pair: Attributed) -> bool:
-    """The rows of the installation that the account was given wait again for whom they are; false when they do."""
+async def release(connection: AsyncConnection, pair: Attributed, since: datetime | None) -> bool:
+    """The rows of the installation that the account was given wait again for whom they are; false when they do.
+
+    Those from before `since` stay given: the account keeps the days on which they count.
+    """
     await connection.execute(
         text("""
             UPDATE metrics.unattributed_usage SET attributed_to = NULL, attributed_at = NULL
-            WHERE instance = :instance AND attributed_to = :account"""),
-        {"instance": pair.instance, "account": pair.account},
+            WHERE instance = :instance AND attributed_to = :account
+              AND (CAST(:since AS timestamptz) IS NULL OR occurred_at >= :since)"""),
+        {"instance": pair.instance, "account": pair.account, "since": since},
     )
     gone = await connection.execute(
         text("""
@@ -189,6 +225,21 @@ async def record_release(
     )
 
 
+async def moved_at(connection: AsyncConnection, account: str) -> list[datetime]:
+    """When the account was given usage that had waited for a mapping, as far as it is kept, and when usage was taken
+    from it; ascending."""
+    rows = await connection.execute(
+        text("""
+            SELECT DISTINCT u.attributed_at FROM metrics.unattributed_usage AS u
+            JOIN metrics.fact AS f ON f.type = 'instance.mapped' AND f.account = u.attributed_to
+                                  AND f.body->'event'->>'instance' = u.instance
+            WHERE u.attributed_to = :account AND u.stored_at < CAST(f.body->>'received_at' AS timestamptz)
+            UNION SELECT changed_at FROM metrics.instance_change WHERE from_account = :account ORDER BY 1"""),
+        {"account": account},
+    )
+    return list(rows.scalars())
+
+
 async def prune(connection: AsyncConnection, now: datetime) -> None:
     await connection.execute(
         text("DELETE FROM metrics.unattributed_usage WHERE attributed_at < :before"), {"before": now - KEPT_FOR}
@@ -207,7 +258,7 @@ class Usage:
 
 async def usage(connection: AsyncConnection) -> Mapping[str, Usage]:
     """By installation; what was given to an account counts in the first two only."""
-    rows = await connection.execute(
+    rows = await connection.stream(  # as many as there are installations: read in parts
         text("""
             SELECT instance, min(first_at), max(last_at), CAST(sum(waiting) AS bigint), min(since) FROM (
                 SELECT instance, min(occurred_at) AS first_at, max(occurred_at) AS last_at, count(*) AS waiting,
@@ -216,4 +267,4 @@ async def usage(connection: AsyncConnection) -> Mapping[str, Usage]:
                 UNION ALL SELECT instance, first_at, last_at, 0, NULL FROM metrics.attribution
             ) AS of_instance GROUP BY instance""")
     )
-    return {instance: Usage(*row) for instance, *row in rows}
+    return {instance: Usage(*row) async for instance, *row in rows}

@@ -91,6 +91,7 @@ class Instances:
     """`mapped`: by installation, the statement in force. Two that learnt the same are equal."""
 
     mapped: dict[str, Mapped] = field(default_factory=dict)
+    mappings: object = field(default_factory=object, compare=False)  # another one after every change of `mapped`
     _of_account: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _heartbeats: dict[str, Heartbeats] = field(default_factory=dict)
     _told: dict[Teller, _Pings] = field(default_factory=dict)
@@ -176,6 +177,7 @@ class Instances:
             if not self._of_account[known.account]:
                 del self._of_account[known.account]  # two that learnt the same are equal
         self.mapped[instance] = new
+        self.mappings = object()
         self._of_account[new.account].add(instance)
 
     def _knows(self, heartbeat: InstanceHeartbeat) -> bool:
@@ -190,15 +192,23 @@ class Instances:
         pings = [self._told[teller].heard for teller in self._tellers_of(account)]
         return Told(_newest(beats, end_s), _newest(pings, end_s), self._ping(account, day) if pings else None)
 
-    def spans(self) -> dict[str, tuple[datetime | None, datetime | None]]:
-        """Of every installation that a fact speaks of: its first and its last heartbeat or ping."""
+    def told_at_most(self, account: str) -> dict[date, int]:
+        """Of every day that a ping tells of: a number that the MAU of `Aggregate` is not over."""
+        most: dict[date, int] = defaultdict(int)
+        for teller in self._tellers_of(account):
+            for day, ping in self._told[teller].of_day.items():
+                most[day] = max(most[day], ping.mau)
+        return most
+
+    def heard(self) -> dict[str, list[Heartbeats]]:
+        """By installation, of all that a fact speaks of: its heartbeats and its pings; see `span`."""
         heard: dict[str, list[Heartbeats]] = {name: [] for name in self.mapped}
         for name, beats in self._heartbeats.items():
             heard.setdefault(name, []).append(beats)
         for (_, name), told in self._told.items():
             if name:
                 heard.setdefault(name, []).append(told.heard)
-        return {name: _span(of_one) for name, of_one in heard.items()}
+        return heard
 
     def _ping(self, account: str, day: date) -> Aggregate | None:
         """The newest ping that still tells of `day`: of the day itself, or of one of the seven before."""
@@ -241,7 +251,8 @@ def _said(fact: Fact) -> Said:
     return fact.occurred_at, fact.received_at, fact.source, fact.event.id
 
 
-def _span(heard: Iterable[Heartbeats]) -> tuple[datetime | None, datetime | None]:
+def span(heard: Iterable[Heartbeats]) -> tuple[datetime | None, datetime | None]:
+    """The first and the last instant of them."""
     ends = [(one.first_s, one.last_s) for one in heard if one.first_s is not None and one.last_s is not None]
     return _instant(min((first for first, _ in ends), default=None)), _instant(max((e for _, e in ends), default=None))
 

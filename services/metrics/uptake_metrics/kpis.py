@@ -12,7 +12,7 @@ from typing import Literal
 
 from uptake.messages.kpi import AccountKpis, AdoptionKpi, UsageKpi
 from uptake_metrics.accounts import Account
-from uptake_metrics.freshness import Heard, data_health
+from uptake_metrics.freshness import Heard, data_health, events_are_fresh, judged_at
 from uptake_metrics.instances import Told
 from uptake_metrics.ladder import NO_STEP, anchor_day, judge, ladder_day
 from uptake_metrics.policies import InForce, Policies
@@ -86,15 +86,15 @@ def account_kpis(
     """
     account = account.on(as_of)
     partial = now < closes_at(as_of, account.time_zone)
-    heard = heard_of(account, last_contact, told)
-    active = _active(account, counts, heard, told)
+    heard, judged = heard_of(account, last_contact, told), judged_at(as_of, account.time_zone, now)
+    active = _active(account, counts, heard, told, judged)
     return AccountKpis(
         account=account.account,
         as_of=as_of,
         time_zone=account.time_zone,
         partial=partial,
         revision=revision,
-        data_health=data_health(heard, day_start(as_of if partial else as_of + DAY, account.time_zone)),
+        data_health=data_health(heard, judged),
         last_contact=heard.newest and local_day(heard.newest, account.time_zone),
         dau=active.dau,
         wau=active.wau,
@@ -110,6 +110,21 @@ def account_kpis(
     )
 
 
+def adoption_kpi(
+    account: Account,
+    as_of: date,
+    counts: Counts | None,
+    last_contact: date | None,
+    now: datetime,
+    policies: Policies,
+    told: Told = NOTHING_TOLD,
+) -> AdoptionKpi:
+    """The adoption of `account_kpis` alone, for whoever asks of many days."""
+    account = account.on(as_of)
+    heard, judged = heard_of(account, last_contact, told), judged_at(as_of, account.time_zone, now)
+    return _adoption(account, as_of, _active(account, counts, heard, told, judged), policies)
+
+
 def rounded(value: Fraction | None) -> float | None:
     """Four decimals, half up, of a ratio that is not negative: the one place where a ratio becomes a float."""
     return None if value is None else math.floor(value * 10_000 + Fraction(1, 2)) / 10_000
@@ -121,17 +136,17 @@ def heard_of(account: Account, last_contact: date | None, told: Told) -> Heard:
     return Heard(event, told.heartbeat, told.pinged)
 
 
-def _active(account: Account, counts: Counts | None, heard: Heard, told: Told) -> Active:
+def _active(account: Account, counts: Counts | None, heard: Heard, told: Told, judged: datetime) -> Active:
     """Who says how many people were active: counted events, or the ping that tells of the day.
 
     Source: the domain definition, "Telemetry tiers and silence": events win over pings for the same day. In tier
-    `full` they tell of the day as long as one of its window was counted, in tier `pings` only if one of the day itself
-    was. That there was none is a number, 0, only where events would have come: in tier `full`, and when something else
-    than a ping was heard.
+    `full` they tell of the day as long as one of its window was counted, and win while they are fresh; in tier `pings`
+    they tell of it only if one of the day itself was counted. That there was none is a number, 0, only where events
+    would have come: in tier `full`, and when something else than a ping was heard.
     """
     tier, ping = account.telemetry, told.ping if account.telemetry != "none" else None
     told_by_events = counts is not None and (counts.mau if tier != "pings" else counts.dau_30[-1])
-    if ping is not None and not told_by_events:
+    if ping is not None and not (told_by_events and events_are_fresh(heard, judged)):
         several = ping.mau_at_most if ping.mau_at_most > ping.mau else None
         return Active(ping.dau, None, ping.mau, "pings", "no_daily_counts", several, ping.registered, ping_day=ping.day)
     if counts and told_by_events:

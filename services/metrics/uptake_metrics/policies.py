@@ -10,11 +10,10 @@ from datetime import date
 from fractions import Fraction
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from uptake.messages.fields import Day, Label, Slug
-from uptake.section import Section
+from uptake.section import Section, refused
 from uptake_metrics.accounts import Account
 
 HIGHEST_TARGET = 2
@@ -58,7 +57,7 @@ class Ladder(_Dated):
     def _steps_rise(self) -> Self:
         days = [step.day for step in self.steps]
         if (place := _first_out_of_order(days)) is not None:
-            raise _refused("must be after the step before it", "steps", place, "day")
+            raise refused("must be after the step before it", "steps", place, "day")
         return self
 
 
@@ -104,20 +103,20 @@ class Policies(Section):
             places = [place for place, one in enumerate(self.segments) if one.segment == segment]
             wrong = _first_out_of_order([self.segments[place].since for place in places])
             if wrong is not None:
-                raise _refused("must be after the segment's assignment before it", "segments", places[wrong], "from")
+                raise refused("must be after the segment's assignment before it", "segments", places[wrong], "from")
         self._require_known()
         return self
 
     def _require_order(self, days: list[date], *where: str) -> None:
         if (place := _first_out_of_order(days)) is not None:
-            raise _refused("must be after the version before it", *where, place, "from")
+            raise refused("must be after the version before it", *where, place, "from")
 
     def _require_known(self) -> None:
         named = [("default", place, one.policy) for place, one in enumerate(self.default)]
         named += [("segments", place, one.policy) for place, one in enumerate(self.segments) if one.policy]
         for where, place, policy in named:
             if policy not in self.policies:
-                raise _refused("names a policy that this file does not have", where, place, "policy")
+                raise refused("names a policy that this file does not have", where, place, "policy")
 
     def in_force(self, account: Account, day: date) -> InForce:
         """By what the account is judged on `day`: its own policy, else its segment's, else the default."""
@@ -148,9 +147,3 @@ def _on(versions: tuple[DatedT, ...], day: date) -> DatedT:
 
 def _first_out_of_order(values: Sequence[Any]) -> int | None:
     return next((place for place in range(1, len(values)) if values[place] <= values[place - 1]), None)
-
-
-def _refused(reason: str, *where: str | int) -> ValidationError:
-    """Names the very place, so that the line can be told."""
-    detail = InitErrorDetails(type=PydanticCustomError("policy", reason), loc=where, input=None)
-    return ValidationError.from_exception_data("policies", [detail])

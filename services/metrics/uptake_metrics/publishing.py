@@ -3,28 +3,38 @@
 Owns when a day is published, and the outbox. The numbers come from `evaluation` and `sales`.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
-from typing import Any
 
 import structlog
 from nats.js import JetStreamContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake import subjects
-from uptake.messages.kpi import AccountSnapshot
 from uptake.subjects import shard_of
-from uptake_metrics import activity_store, features, meters, sales_snapshots, seats, sending, snapshots, worklist
+from uptake_metrics import (
+    account_snapshots,
+    activity_store,
+    meters,
+    news,
+    sales_snapshots,
+    seats,
+    sending,
+    snapshots,
+    worklist,
+)
 from uptake_metrics.activity import TRIAL
 from uptake_metrics.counting import Counting
 from uptake_metrics.evaluation import Evaluation
 from uptake_metrics.feature_tally import Uses
+from uptake_metrics.kpis import heard_of
+from uptake_metrics.ordering import in_turns
 from uptake_metrics.register import Register
 from uptake_metrics.sales import Sales
+from uptake_metrics.seats import SeatChange
 from uptake_metrics.snapshots import Snapshot
 from uptake_metrics.tally import Tallied, Tally
 from uptake_metrics.worklist import Work
@@ -35,10 +45,11 @@ _log = structlog.get_logger()
 #: Closed days of an account that are published from the start, and that late live events can still change.
 PUBLISHED_DAYS = 35
 _EVERY_SHARD = frozenset(range(subjects.SHARDS))
-_A_TURN = 200  # accounts looked at between two turns of the event loop
 _IMPOSSIBLE = (ArithmeticError, LookupError, TypeError, ValueError)  # of our own code; what the stores raise is another
 _PUT_OFF = timedelta(minutes=5)
+_NEVER = datetime(1970, 1, 3, tzinfo=UTC)
 _AT_A_TIME = 10  # subjects per transaction: bounds how long counting waits
+_CLOSED_AT_A_TIME = 50  # accounts of which that is one day each
 
 
 class Publisher:
@@ -59,7 +70,8 @@ class Publisher:
     ) -> None:
         """`shards`: those this process reads; it publishes what is theirs, and nobody else does.
 
-        `current_to`: the instant up to which their USAGE is counted; nothing is evaluated before it is known.
+        `current_to`: the instant up to which their USAGE is counted and FACTS are known; nothing is evaluated before
+        there is one.
         `may_go_on` is asked between two transactions: counting goes first.
         """
         self._engine = engine
@@ -122,12 +134,16 @@ class Publisher:
         async with self._engine.connect() as connection:
             await self._load_through(connection, shards)
             held = await worklist.held(connection, self._counting.position.sequence)
-        waiting = [one async for one in self._unpublished(shards) if worklist.account(one[0]) not in held]
-        for start in range(0, len(waiting), _AT_A_TIME):
-            async with self._in_step(shards) as connection:
-                through = await self._close(connection, waiting[start : start + _AT_A_TIME])
-            self._raise_through(through)
-            await self._mark_trials(through)
+        waiting = dict[tuple[int, date], list[str]]()  # by shard and the day that has closed
+        async for name, closed in self._unpublished(shards):
+            if worklist.account(name) not in held:
+                waiting.setdefault((shard_of(name), closed), []).append(name)
+        for (_, closed), names in waiting.items():
+            for start in range(0, len(names), _CLOSED_AT_A_TIME):
+                async with self._in_step(shards) as connection:
+                    through = await self._close(connection, names[start : start + _CLOSED_AT_A_TIME], closed)
+                self._raise_through(through)
+                await self._mark_trials(through)
         await self._turn_quarter()
 
     async def _turn_quarter(self) -> None:
@@ -161,9 +177,7 @@ class Publisher:
     async def _unpublished(self, shards: frozenset[int]) -> AsyncIterator[tuple[str, date]]:
         """Accounts whose newest closed day is not published, and that day; none whose zone is about to change."""
         closed = dict[str, date]()
-        for number, name in enumerate({*self._register.accounts, *self._counting.accounts()}):
-            if number % _A_TURN == 0:
-                await asyncio.sleep(0)
+        async for name in in_turns({*self._register.accounts, *self._counting.accounts()}):
             if shard_of(name) not in shards:
                 continue
             zone = self._register.zone_of(name)
@@ -172,32 +186,37 @@ class Publisher:
             if self._through.get(name, date.min) < closed[zone] and self._counting.zone_is_settled(name, zone):
                 yield name, closed[zone]
 
-    async def _close(self, connection: AsyncConnection, waiting: Sequence[tuple[str, date]]) -> dict[str, date]:
-        """Returns the newest day of each account that it published."""
+    async def _close(self, connection: AsyncConnection, names: Sequence[str], closed: date) -> dict[str, date]:
+        """Accounts of one shard, whose memory is looked through once; returns those that it published."""
         new: list[Snapshot] = []
         missing: dict[str, date] = {}
-        for name, closed in waiting:
-            before = self._through.get(name)
-            tallied = self._tally.now(name, closed) if before == closed - DAY else None
-            snapshot = await self._first(name, tallied) if tallied else None
+        only = [name for name in names if self._through.get(name) == closed - DAY]
+        tallied = {name: one for name in only if (one := self._tally.now(name, closed))}
+        uses = await self._tally.features.uses_on(list(tallied), closed, self._evaluation.config.use_cases)
+        async for name in in_turns(names):
+            snapshot = self._first(name, tallied[name], uses[name]) if name in uses else None
             if snapshot:
                 new.append(snapshot)
             else:
+                before = self._through.get(name)
                 missing[worklist.account(name)] = before + DAY if before else worklist.EVER
         await worklist.mark(connection, missing)
         await snapshots.insert(connection, new, self._clock())
         return {snapshot.body["account"]: snapshot.day for snapshot in new}
 
-    async def _first(self, name: str, tallied: Tallied) -> Snapshot | None:
+    def _first(self, name: str, tallied: Tallied, uses: Uses) -> Snapshot | None:
         """What is said of a day that has just closed; of what cannot be evaluated the worklist says why."""
-        uses = await self._tally.features.uses(name, tallied.day, tallied.day)
         try:
-            return self._snapshot(name, tallied, uses, 1)
+            return self._snapshot(name, tallied, uses, self._rises(name, tallied.day, tallied.day), 1)
         except _IMPOSSIBLE:
             return None
 
+    def _rises(self, name: str, first: date, last: date) -> list[SeatChange]:
+        """All that a pause on one of these days can come from."""
+        return seats.rises(self._register.account(name), first - timedelta(days=seats.GRACE_DAYS), last)
+
     def _last_closed_day(self, zone: str) -> date:
-        """A day is closed for us once whatever arrived until then is counted, however far behind we were."""
+        """A day is closed for us once whatever arrived until then has taken effect, however far behind we were."""
         return last_closed_day(min(self._clock(), self._current_to() or _NEVER), zone)
 
     @asynccontextmanager
@@ -236,16 +255,14 @@ class Publisher:
         published = await snapshots.latest(connection, worklist.account(name), first_day)
         oldest = min([first, *published])
         new = []
-        uses = await self._tally.features.uses(name, oldest, last)
-        for tallied in await self._tally.days(name, oldest, last):
-            await asyncio.sleep(0)  # a year of a large account is a second of work
+        uses = await self._tally.features.uses(name, oldest, last, self._evaluation.config.use_cases)
+        rises = self._rises(name, oldest, last)
+        async for tallied in in_turns(await self._tally.days(name, oldest, last)):
             day, known = tallied.day, published.get(tallied.day)
-            told = self._register.told(name, day)
-            silent_before = not (tallied.last_contact or told.heartbeat or told.pinged) and day < last
-            if not known and (day < first or silent_before):
+            if not known and (day < first or (day < last and self._is_unheard(name, tallied))):
                 continue
-            snapshot = self._snapshot(name, tallied, uses, known.revision + 1 if known else 1)
-            if not known or _differ(snapshot, known, whole=day == last):
+            snapshot = self._snapshot(name, tallied, uses, rises, known.revision + 1 if known else 1)
+            if not known or news.differs(snapshot.body, known.body, whole=day == last):
                 new.append(snapshot)
         for part, snapshot in enumerate(new, 1):
             snapshot.body.update(part=part, parts=len(new), import_id=work.import_id or None)
@@ -255,27 +272,24 @@ class Publisher:
             await worklist.mark(connection, {work.subject: open_again}, due_at=closes_at(open_again, zone))
         return {name: last}
 
-    def _snapshot(self, name: str, tallied: Tallied, uses: Uses, revision: int) -> Snapshot:
-        account, now = self._register.account(name).on(tallied.day), self._clock()
-        kpis, taxonomy = self._evaluation.kpis(name, tallied, revision), self._evaluation.config.use_cases
-        used = uses.mau(tallied.day, taxonomy)
-        unknown = features.why_unknown(kpis, used.total)
-        rise = seats.change(account, tallied.day)
-        message = AccountSnapshot(
-            account=name,
-            **{field: getattr(account, field) for field in _ATTRIBUTES},
-            seats_changed_on=rise and rise.on,
-            seats_before=rise and rise.before,
-            seat_grace_until=rise and rise.grace_until,
-            published_at=now,
-            closed_at=closes_at(tallied.day, account.time_zone),
-            facts_to=self._register.position and self._register.position.sequence,
-            kpis=kpis,
-            use_cases=features.use_case_kpis(used, taxonomy, unknown),
-            breadth=features.breadth(used, taxonomy, unknown),
-            features_first_used=uses.first_used_on(tallied.day),
+    def _is_unheard(self, name: str, tallied: Tallied) -> bool:
+        """Nothing of it had ever come by then."""
+        told = self._register.told(name, tallied.day)
+        return heard_of(self._register.account(name), tallied.last_contact, told).newest is None
+
+    def _snapshot(
+        self, name: str, tallied: Tallied, uses: Uses, rises: Sequence[SeatChange], revision: int
+    ) -> Snapshot:
+        account, position = self._register.account(name).on(tallied.day), self._register.position
+        return account_snapshots.of_day(
+            account,
+            self._evaluation.kpis(name, tallied, revision),
+            uses,
+            self._evaluation.config.use_cases,
+            seats.last_rise(rises, tallied.day),
+            position.sequence if position else None,
+            self._clock(),
         )
-        return Snapshot(worklist.account(name), tallied.day, revision, message.model_dump(mode="json"))
 
     async def _evaluate_trial(self, connection: AsyncConnection, opportunity: str) -> None:
         clock, position = self._register.trials.get(opportunity), self._register.position
@@ -305,64 +319,11 @@ class Publisher:
         """Publish it if it says anything new; the revisions of a subject rise whatever their day."""
         known = await snapshots.latest(connection, snapshot.subject, date.min)
         newest = max(known.values(), key=lambda one: one.revision, default=None)
-        if newest is None or _differ(snapshot, newest, whole=True):
-            await snapshots.insert(connection, [_after(snapshot, newest)], self._clock())
+        if newest is None or news.differs(snapshot.body, newest.body, whole=True):
+            revision = news.revision_after(snapshot.revision, newest.revision if newest else 0)
+            snapshot = replace(snapshot, revision=revision, body=snapshot.body | {"revision": revision})
+            await snapshots.insert(connection, [snapshot], self._clock())
 
     async def send(self, js: JetStreamContext) -> int:
         """Hand unsent revisions to NATS."""
         return await sending.send(self._engine, js)
-
-
-def _after(snapshot: Snapshot, newest: Snapshot | None) -> Snapshot:
-    """A stream of facts that was made again counts from one; the revisions of a trial and of the team go on."""
-    revision = max(snapshot.revision, newest.revision + 1 if newest else 0)
-    return replace(snapshot, revision=revision, body=snapshot.body | {"revision": revision})
-
-
-_NEVER = datetime(1970, 1, 3, tzinfo=UTC)
-_OF_THE_DAY = {
-    "seats_changed_on",
-    "seats_before",
-    "seat_grace_until",
-    "use_cases",
-    "breadth",
-    "features_first_used",
-}
-_PASSING = {"kpis", "revision", "published_at", "part", "parts", "import_id", "facts_to"}
-_ATTRIBUTES = (
-    "name",
-    "region",
-    "segment",
-    "plan",
-    "owner",
-    "deputy",
-    "executive",
-    "manager",
-    "churned_at",
-    "production_date",
-    "contract_start",
-)
-
-
-def _differ(new: Snapshot, known: Snapshot, *, whole: bool) -> bool:
-    """Whether what is said of the day differs; on an account's newest day and for trials also who they are.
-
-    What an earlier version did not say yet is no news, or every day that it published would be revised.
-    """
-    was = _lasting(known.body, whole)
-    return _said_before(_lasting(new.body, whole), was) != was
-
-
-def _said_before(new: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
-    """Of `new` the fields that `known` has, also of the objects within."""
-    return {
-        key: _said_before(value, known[key]) if isinstance(value, dict) and isinstance(known[key], dict) else value
-        for key, value in new.items()
-        if key in known
-    }
-
-
-def _lasting(body: dict[str, Any], whole: bool) -> dict[str, Any]:
-    kpis = {key: value for key, value in body.get("kpis", {}).items() if key != "revision"}
-    around = {key: value for key, value in body.items() if key not in _PASSING and (whole or key in _OF_THE_DAY)}
-    return {**around, "kpis": kpis}

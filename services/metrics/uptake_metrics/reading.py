@@ -1,6 +1,7 @@
-"""Runs the readers of what this replica has leased, anew whenever that changes. Counts and folds nothing itself.
+"""Runs the readers of what this replica has leased, anew whenever that changes; knows how far all has been read.
 
-A reader has its shards for life: positions are moved for just those shards whose messages it has asked for.
+Counts and folds nothing itself. A reader has its shards for life: positions are moved for just those shards whose
+messages it has asked for.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from nats.aio.client import Client
 from uptake import subjects
 from uptake.clock import utc_now
 from uptake.reader import Cursor, Entry, Reader
+from uptake.streams import stream_uuid
 from uptake_metrics.counting import Counting
 from uptake_metrics.leases import Leases
 from uptake_metrics.register import Register
@@ -36,12 +38,28 @@ class Reading:
         self._refuse = refuse
         self._facts: Reader | None = None
         self._usage: Reader | None = None
+        self._facts_to: datetime | None = None
         self.shards: frozenset[int] = frozenset()  # those that the reader of USAGE reads now
 
     @property
     def current_to(self) -> datetime | None:
-        """Whatever USAGE took up to this instant for the shards that are read is counted; null while unknown."""
-        return self._usage.current_to if self._usage else None
+        """Whatever USAGE took up to this instant for the shards that are read is counted, and whatever FACTS took until
+        then is known here; null while that is not known."""
+        usage = self._usage.current_to if self._usage else None
+        return min(usage, self._facts_to) if usage and self._facts_to else None
+
+    async def look_at_facts(self) -> None:
+        """How far facts are known here, whoever reads them: up to now, or up to the newest one that has been stored.
+
+        FACTS may be quiet for days; so the stream is asked how far it goes, and asked first.
+        """
+        asked_at = utc_now()
+        info = await self._client.jetstream().stream_info(subjects.FACTS)
+        known = await self._register.load()
+        if known.stream_uuid not in (None, stream_uuid(info)):
+            self._facts_to = None  # another stream: its reader says so
+        else:
+            self._facts_to = asked_at if known.sequence >= info.state.last_seq else known.stored_at
 
     @property
     def is_behind(self) -> bool:

@@ -18,15 +18,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uptake import subjects
 from uptake.consumer import Cursor, Entry
 from uptake.reader import Fenced
-from uptake_metrics import activity_store, archive, erasure_store, instance_store, mask_store, usage_log, worklist
+from uptake_metrics import (
+    activity_store,
+    archive,
+    erasure_store,
+    instance_store,
+    mask_store,
+    not_counted,
+    usage_log,
+    worklist,
+)
 from uptake_metrics.activity_store import Position
 from uptake_metrics.attributed import batches_of
 from uptake_metrics.batches import Batch
 from uptake_metrics.counting import MAX_DAY, Counting, newest_day
 from uptake_metrics.register import Register
-from uptake_metrics.replay import Difference, Replay, compare, drifted, since
+from uptake_metrics.replay import Difference, Refused, Replay, compare, drifted
 from uptake_metrics.shard import of_registry, user_hash
-from uptake_metrics.zones import to_day
+from uptake_metrics.zones import to_day, to_number
 
 _ATTEMPTS = 20
 _SMALL_REST = 500  # messages that may be read while counting waits
@@ -54,7 +63,9 @@ class Progress(BaseModel):
     covered_from: date | None = Field(default=None, description="the first day compared; null: all that there are")
     accounts: int = 0
     user_days: int = Field(default=0, description="that the log holds of the days compared")
-    differing: int = Field(default=0, description="user-days, counts and folded facts that are not what they should be")
+    differing: int = Field(
+        default=0, description="user-days, counts, refused events and folded facts that are not what they should be"
+    )
     fixed: int = 0
     counts_drifted: int = Field(default=0, description="series whose booked counts were not those of their masks")
     facts_differing: int = Field(default=0, description="accounts and opportunities folded otherwise than before")
@@ -154,12 +165,15 @@ class Rebuilding:
                 raise Fenced("somebody was erased meanwhile: the replay begins again")
             await self._read(replay, position.cursor, progress)
             attributed = batches_of(await instance_store.attributed(connection, number))
-            await asyncio.to_thread(replay.take, attributed)
+            refused = replay.refused + await asyncio.to_thread(replay.take, attributed)
+            await self._put_right_refused(connection, replay, refused, progress)
             found = await self._compare(connection, replay, position, progress)
             repaired = bool(found) and not progress.check
             if repaired:
                 await self._repair(connection, replay, position, found)
+            if not progress.check:
                 await connection.commit()
+            if repaired:
                 await self._counting.reload(number)
                 progress.fixed += found.user_days
         if repaired:
@@ -192,7 +206,7 @@ class Rebuilding:
 
     async def _read(self, replay: Replay, until: Cursor, progress: Progress) -> None:
         async for entries in usage_log.read(self._js, replay.number, replay.reached, until):
-            await asyncio.to_thread(replay.take, _batches(entries))
+            replay.refused.update(await asyncio.to_thread(replay.take, _batches(entries)))
             progress.read += len(entries)
         replay.reached = until.sequence
 
@@ -209,7 +223,7 @@ class Rebuilding:
         self, connection: AsyncConnection, replay: Replay, position: Position, progress: Progress
     ) -> Difference:
         covered = await self._covered_from(connection, replay.number)
-        stored = since(await mask_store.masks(connection, replay.number, covered, MAX_DAY), covered)
+        stored = archive.since(await mask_store.masks(connection, replay.number, covered, MAX_DAY), covered)
         live = self._counting.shards[replay.number]
         held = live.activity if self._counting.positions[replay.number] == position else None
         found = await asyncio.to_thread(compare, replay, stored, held, covered)
@@ -229,6 +243,20 @@ class Rebuilding:
                 self._counting.touched.update(live.zones)
                 progress.fixed += off
         return found
+
+    async def _put_right_refused(
+        self, connection: AsyncConnection, replay: Replay, refused: Refused, progress: Progress
+    ) -> None:
+        """Within the transaction: events that were refused, of the days that are told of and that the log covers."""
+        covered = to_day(await self._covered_from(connection, replay.number))
+        first, accounts = max(covered, not_counted.kept_from(self._clock())), replay.shard.zones.keys()
+        right = {key: events for key, events in refused.items() if key[1] >= to_number(first)}
+        told = await not_counted.stored(connection, accounts, first)
+        wrong = sum(right.get(key) != told.get(key) for key in right.keys() | told.keys())
+        progress.differing += wrong
+        if wrong and not progress.check:
+            await not_counted.replace(connection, accounts, first, right)
+            progress.fixed += wrong
 
     async def _repair(self, connection: AsyncConnection, replay: Replay, position: Position, found: Difference) -> None:
         """Within the transaction: a checkpoint that leaves the position, and makes replicas read all masks again."""

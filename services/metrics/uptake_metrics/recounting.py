@@ -11,7 +11,7 @@ from nats.js import JetStreamContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from uptake.consumer import Cursor, Entry
-from uptake_metrics import activity_store, archive, instance_store, mask_store, usage_log, worklist
+from uptake_metrics import activity_store, archive, instance_store, mask_store, not_counted, usage_log, worklist
 from uptake_metrics.activity_store import Position
 from uptake_metrics.attributed import batches_of
 from uptake_metrics.batches import rows
@@ -20,11 +20,11 @@ from uptake_metrics.counting import Counting
 from uptake_metrics.shard import Shard, of_registry
 from uptake_metrics.zones import DAY, local_day, to_number
 
-Before = Callable[[AsyncConnection], Awaitable[None]]
+Before = Callable[[AsyncConnection, Mapping[str, date | None]], Awaitable[None]]
 After = Callable[[AsyncConnection, str, date | None], Awaitable[None]]
 
 
-async def _nothing(connection: AsyncConnection) -> None:
+async def _nothing(connection: AsyncConnection, kept_until: Mapping[str, date | None]) -> None:
     return
 
 
@@ -42,8 +42,8 @@ class Recounting:
     async def run(self, number: int, zones: Mapping[str, str], after: After, before: Before = _nothing) -> None:
         """Recount these accounts of a shard in the zones that are given.
 
-        Within the transaction, `before` is awaited first, and `after` for each account with the last day that the log
-        no longer tells of: days up to that one stay as they were; null when all were recounted.
+        Within the transaction, `before` is awaited first, and `after` for each account, with the last day that the log
+        no longer tells of: days up to that one stay as they were; null when all are recounted.
         """
         counting, logged = self._counting, {account: Columns() for account in zones}
         reached = counting.positions[number].cursor
@@ -53,14 +53,14 @@ class Recounting:
             async with self._engine.begin() as connection:
                 moved = await activity_store.advance(connection, {number: counting.positions[number]})
                 await mask_store.compact(connection, number)  # folded up to this checkpoint: replicas read all again
-                await before(connection)
                 since = await usage_log.whole_since(self._js, connection, number, self._clock())
+                kept = {account: local_day(since, zone) + DAY if since else None for account, zone in zones.items()}
+                await before(connection, kept)
                 await self._add_attributed(connection, number, logged)
                 for account, zone in zones.items():
-                    kept_until = local_day(since, zone) + DAY if since else None
                     shard, position = counting.shards[number], moved[number]
-                    await _rewrite(connection, shard, position, account, zone, logged[account], kept_until)
-                    await after(connection, account, kept_until)
+                    await _rewrite(connection, shard, position, account, zone, logged[account], kept[account])
+                    await after(connection, account, kept[account])
                 await worklist.mark(connection, {worklist.account(account): worklist.EVER for account in zones})
             await counting.reload(number)
 
@@ -100,6 +100,8 @@ async def _rewrite(
         old = await mask_store.masks(connection, shard.number, 0, last, series)
         masks = archive.merge(archive.until(old, last), archive.discard(masks, archive.until(masks, last)))
     await mask_store.replace_masks(connection, shard.number, series, masks)
+    first = kept_until + DAY if kept_until else worklist.EVER
+    await not_counted.replace(connection, [account], first, shard.refusals(logged, zone))
 
 
 def _collect(entry: Entry, logged: Mapping[str, Columns]) -> None:

@@ -76,6 +76,12 @@ class Register:
         async with self._engine.connect() as connection:
             return await _facts(connection, [account], [])
 
+    async def causes(self, account: str, after: int, to: int) -> list[Numbered]:
+        """The facts with sequences in `(after, to]` that can have moved its numbers: also its pings, and those about
+        every installation that was ever its own."""
+        async with self._engine.connect() as connection:
+            return await _facts_about(connection, account, after, to)
+
     def told(self, name: str, day: date) -> Told:
         """What the account's installations and its pings say of a local day."""
         return self.instances.told(name, day, day_start(day + DAY, self.zone_of(name)))
@@ -274,5 +280,19 @@ async def _facts(
                OR opportunity = ANY(CAST(:opportunities AS text[]))
             ORDER BY sequence"""),
         {"accounts": names, "opportunities": opportunities},
+    )
+    return [(sequence, Fact.model_validate_json(body)) for sequence, body in rows]
+
+
+async def _facts_about(connection: AsyncConnection, account: str, after: int, to: int) -> list[Numbered]:
+    rows = await connection.execute(
+        text("""
+            SELECT sequence, CAST(body AS text) FROM metrics.fact
+            WHERE sequence > :after AND sequence <= :to AND opportunity IS NULL
+              AND (account = :account OR type IN ('instance.mapped', 'usage.ping') AND body->'event'->>'instance' IN (
+                  SELECT body->'event'->>'instance' FROM metrics.fact
+                  WHERE type = 'instance.mapped' AND account = :account))
+            ORDER BY sequence"""),
+        {"account": account, "after": after, "to": to},
     )
     return [(sequence, Fact.model_validate_json(body)) for sequence, body in rows]

@@ -1,12 +1,14 @@
 """The log of one shard counted anew, and how that compares with what is stored and held. Pure: no I/O, no clock."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from uptake_metrics import archive
-from uptake_metrics.activity import ActivityPolicy, shipped
+from uptake_metrics.activity import ActivityPolicy, Refusal, shipped
 from uptake_metrics.batches import Batch
 from uptake_metrics.columns import Columns
 from uptake_metrics.series import SeriesKey
@@ -14,6 +16,8 @@ from uptake_metrics.shard import Shard
 from uptake_metrics.suppression import Suppression
 from uptake_metrics.userdays import EPOCH_DAYS, U64, Masks, UserDays
 from uptake_metrics.windows import Activity
+
+Refused = Counter[tuple[str, int, Refusal]]  # events by account, local day and reason
 
 _ROWS_AT_A_TIME = 200_000
 _NO_DAYS = UserDays(np.empty(0, np.int32), np.empty(0, np.uint64), np.empty(0, np.int32))
@@ -48,6 +52,7 @@ class Replay:
         self.new_zones: dict[str, str] = {}
         self._masks = _NO_MASKS
         self._waiting: list[Masks] = []
+        self.refused = Refused()  # of the log, as far as it was read
 
     def adopt(self, keys: Sequence[SeriesKey], zones: dict[str, str]) -> bool:
         """Number series as the store does by now: what a number means must not depend on who met the account first.
@@ -63,13 +68,17 @@ class Replay:
             self.shard.follow(keys[known:], dict(zones), _NO_DAYS)
         return True
 
-    def take(self, batches: Sequence[Batch]) -> None:
-        """The next batches of the log."""
-        change = self.shard.absorb(Columns.of(map(self.erased.applied, batches)), self._zone_of)
+    def take(self, batches: Sequence[Batch]) -> Refused:
+        """The next batches of the log; returns which of their events the activity policy refuses."""
+        kept = (self.erased.applied(batch) for batch in batches)
+        # What a rewritten message stands for is gone from the log: here it is the one that brings its events.
+        anew = (msgspec.structs.replace(batch, rewrite_of=None) for batch in kept)
+        change = self.shard.absorb(Columns.of(anew), self._zone_of)
         self.new_series, self.new_zones = change.new_series, change.new_zones
         self._waiting.append(archive.fold(change.fresh))
         if sum(map(len, self._waiting)) > _ROWS_AT_A_TIME:
             self.masks()
+        return change.not_counted
 
     def masks(self) -> Masks:
         """All that was counted, of days of any age."""
@@ -108,12 +117,12 @@ class Difference:
 
 def compare(replay: Replay, stored: Masks, held: Activity | None, covered_from: int) -> Difference:
     """`stored` has the days from `covered_from` on; `held`: memory as of the same position, if it is there."""
-    logged = since(replay.masks(), covered_from)
+    logged = archive.since(replay.masks(), covered_from)
     missing, extra = archive.discard(logged, stored), archive.discard(stored, logged)
     lacking, ghosts = missing, extra
     if held is not None:
         first = max(covered_from, held.oldest_day)
-        memory, ring = since(held.dump(), first), since(logged, first)
+        memory, ring = archive.since(held.dump(), first), archive.since(logged, first)
         lacking = archive.merge(missing, archive.discard(ring, memory))
         ghosts = archive.merge(extra, archive.discard(memory, ring))
     return Difference(missing, extra, _by_account(replay.shard.keys, lacking, ghosts), _size(logged.mask))
@@ -132,11 +141,6 @@ def drifted(activity: Activity) -> int:
         off |= right.wau[:, at] != booked.wau
         off |= right.mau[:, at] != booked.mau
     return int(np.count_nonzero(off))
-
-
-def since(masks: Masks, first: int) -> Masks:
-    """The user-days from day `first` on."""
-    return archive.discard(masks, archive.until(masks, first - 1))
 
 
 def _by_account(keys: Sequence[SeriesKey], missing: Masks, extra: Masks) -> dict[str, tuple[int, int, int]]:

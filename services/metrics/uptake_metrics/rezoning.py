@@ -8,8 +8,7 @@ from collections.abc import Callable, Collection
 from datetime import date, datetime
 
 import structlog
-from nats.js import JetStreamContext
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from uptake.consumer import Cursor
 from uptake_metrics import activity_store
@@ -25,17 +24,16 @@ class Rezoning:
 
     def __init__(
         self,
-        engine: AsyncEngine,
-        js: JetStreamContext,
         counting: Counting,
         register: Register,
+        recounting: Recounting,
         clock: Callable[[], datetime],
         shards: Callable[[], Collection[int]] = lambda: ALL_SHARDS,
     ) -> None:
         """`shards`: those whose accounts are this process' to recompute."""
         self._counting = counting
         self._register = register
-        self._recounting = Recounting(engine, js, counting, clock)
+        self._recounting = recounting
         self._clock = clock
         self._shards = shards
         self._settled_at: tuple[Cursor | None, list[int], Collection[int]] | None = None

@@ -3,6 +3,7 @@
 Source: the domain definition, "Seats and adoption", and for the pause after a rise, "The ladder".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -50,31 +51,39 @@ def seats(account: Account, day: date) -> Seats:
     return Seats(count or None, account.seats_basis, None if count else "no_seats")
 
 
-def change(account: Account, day: date) -> SeatChange | None:
-    """The last rise by more than 20 % on a day in `[day - 30, day]`, against the last number known before that day.
+def rises(account: Account, first: date, last: date) -> list[SeatChange]:
+    """Every rise by more than 20 % on a day of `first..last`, against the last number known before; oldest first.
 
-    A first licence is no rise: there was no number before.
+    A first licence is no rise: there was no number before. However long the gap between two terms was, the number
+    before it is what counts. Seats change only on days of which something was said, so no other is looked at.
     """
-    found = None
-    before = _last_known(account, day - timedelta(days=GRACE_DAYS + 1))
-    for back in range(GRACE_DAYS, -1, -1):
-        on = day - timedelta(days=back)
+    found = list[SeatChange]()
+    changes = _changes(account)
+    before = _last_known(account, first, changes)
+    for on in (day for day in changes if first <= day <= last):
         count = seats(account, on).count
         if before and count and 5 * count > 6 * before:
-            found = SeatChange(on, before, on + timedelta(days=GRACE_DAYS))
+            found.append(SeatChange(on, before, on + timedelta(days=GRACE_DAYS)))
         before = count or before
     return found
 
 
-def _last_known(account: Account, day: date) -> int | None:
-    """The seats of `day`, else of the last day before it that had any, however long the gap between two terms was.
+def last_rise(found: Sequence[SeatChange], day: date) -> SeatChange | None:
+    """The last of some rises on a day in `[day - 30, day]`; `found` has all of these days."""
+    return next((one for one in reversed(found) if one.on <= day <= one.grace_until), None)
 
-    They change on days of which something was said, so the day before each of those tells all.
-    """
-    changes = [local_day(instant, account.time_zone) for said in account.licenses for instant in _instants(said)]
-    changes += [stated.since for _, statements in account.history for stated in statements]
-    before = sorted({on - DAY for on in changes if date.min < on <= day}, reverse=True)
-    return next((count for on in (day, *before) if (count := seats(account, on).count)), None)
+
+def _changes(account: Account) -> list[date]:
+    """The days on which the seats may be others than the day before, ascending."""
+    days = {local_day(instant, account.time_zone) for said in account.licenses for instant in _instants(said)}
+    days |= {stated.since for _, statements in account.history for stated in statements}
+    return sorted(days)
+
+
+def _last_known(account: Account, first: date, changes: Sequence[date]) -> int | None:
+    """The newest number of seats before the day `first`; null when there was none, or when it never changed."""
+    before = reversed([day for day in changes if day < first])
+    return next((count for on in before if (count := seats(account, on).count)), None)
 
 
 def _instants(statement: LicenseIssued | LicenseRevoked) -> list[datetime]:

@@ -166,6 +166,13 @@ class Shard:
             rows.append(self._wider(rows[-1]))
         return _joined(rows)
 
+    def refusals(self, columns: Columns, zone: str) -> Counter[tuple[str, int, Refusal]]:
+        """How many of these events, that `user_days` knows, are a sign of life only, in another zone."""
+        columns = Columns.of(map(self.erased.applied, columns.batches))
+        contact, days = self._index.contacts(columns), local_days(columns.instants, zone)
+        nobody = self._index.narrowest(columns, contact, days) == contact
+        return self._index.refusals(columns, contact, days, nobody)
+
     def undo(self, change: Change) -> None:
         """The change could not be stored: forget its user-days, and its series and zones with them.
 

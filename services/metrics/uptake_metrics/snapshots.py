@@ -55,14 +55,14 @@ async def latest(connection: AsyncConnection, subject: str, first: date) -> dict
 
 
 async def newest_of(connection: AsyncConnection, kind: str) -> dict[str, Snapshot]:
-    """By subject: the newest revision of each subject of a kind, whatever its day."""
-    rows = await connection.execute(
+    """By subject: the newest revision of each subject of a kind, whatever its day; read in parts."""
+    rows = await connection.stream(
         text("""
             SELECT DISTINCT ON (subject) subject, day, revision, body FROM metrics.snapshot
             WHERE subject LIKE :kind ORDER BY subject, revision DESC"""),
         {"kind": f"{kind}:%"},
     )
-    return {row.subject: Snapshot(*row) for row in rows}
+    return {row.subject: Snapshot(*row) async for row in rows}
 
 
 async def every_revision(connection: AsyncConnection, subject: str, first: date, last: date) -> list[Snapshot]:

@@ -7,18 +7,20 @@ suppressed.
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from uptake.messages.fields import ERASED_PERSON
 from uptake.messages.usage import UsageBatch
 from uptake_metrics.activity import ERASED, HUMAN
 from uptake_metrics.batches import Batch, split
 
 #: Who is named by an event that came after its person was erased.
 NOBODY: Final = "erased"
-_TOMBSTONE: Final = "erased:"
+_REMEMBERED: Final = 16_384  # digests: the same people come again and again
 _ACCOUNTS: Final = ("account", "accounts")
 _PEOPLE: Final = ("user", "users", "other")
 
@@ -30,9 +32,18 @@ class Erased(NamedTuple):
     until: int
 
 
+class Through(NamedTuple):
+    """Usage of an erased person that names an installation and no account, as the tables hold what was counted."""
+
+    instance: str
+    tombstone: str
+    feature: str
+    instant_us: int
+
+
 def tombstone(random: bytes) -> str:
     """An id for an erased person; it is known by nothing else than these random bytes."""
-    return _TOMBSTONE + random.hex()
+    return ERASED_PERSON + random.hex()
 
 
 def digest(key: bytes, account: str, user: str) -> bytes:
@@ -44,7 +55,7 @@ class Suppression:
     """The erased people of some accounts, by account and digest."""
 
     def __init__(self, key: bytes = b"", erased: Mapping[tuple[str, bytes], Erased] | None = None) -> None:
-        self._key = key
+        self._digest = lru_cache(_REMEMBERED)(partial(digest, key))  # gone with us when somebody more is erased
         self._erased = dict(erased or {})
         self.accounts = {account for account, _ in self._erased}
         self._accounts_utf8 = {account.encode() for account in self.accounts}
@@ -55,7 +66,7 @@ class Suppression:
     def find(self, account: str, user: str) -> Erased | None:
         if account not in self.accounts:
             return None
-        return self._erased.get((account, digest(self._key, account, user)))
+        return self._erased.get((account, self._digest(account, user)))
 
     def name(self, account: str, user: str) -> str:
         """The tombstone of an erased person, and everybody else's own id."""
@@ -66,20 +77,41 @@ class Suppression:
         """The batch without the ids of erased people; the very same one when it names none of them."""
         if not self._erased or self._accounts_utf8.isdisjoint(split(batch.accounts_utf8)):
             return batch
-        told = self._told(batch.accounts, batch.users, batch.actors, batch.sequence)
+        accounts, was_counted = batch.accounts, partial(_is_up_to, batch.sequence)
+        told = self._told(accounts, batch.users, batch.actors, was_counted)
         if told is None:
             return batch
         users, actors = told
         return msgspec.structs.replace(batch, users_utf8=[user.encode() for user in users], actors=actors)
 
-    def rewritten(self, batch: UsageBatch, sequence: int, owners: Mapping[str, str]) -> UsageBatch:
+    def through(self, batch: UsageBatch, owners: Mapping[str, str]) -> dict[int, Through]:
+        """By their place in the batch: what erased people did that names no account but an installation of one.
+
+        `owners`: whose an installation is.
+        """
+        accounts, instances = attributed(batch.accounts, batch.instances, owners), batch.instances or ()
+        found = {}
+        for event, instance in enumerate(instances):
+            person = None if batch.accounts[event] else self.find(accounts[event], batch.users[event])
+            if person and instance:
+                found[event] = Through(instance, person.tombstone, batch.features[event], batch.instants[event])
+        return found
+
+    def rewritten(
+        self, batch: UsageBatch, sequence: int, owners: Mapping[str, str], counted: Collection[Through]
+    ) -> UsageBatch:
         """The message to keep instead of the one that USAGE holds under this sequence.
 
-        `owners`: whose an installation is, for events that name nothing else.
+        `counted`: of what came `through` installations, that which counts as the tombstone's. No sequence can say so:
+        the installation may have been mapped to the account after the person was erased.
         """
-        of = batch.rewrite_of or sequence
+        of, through = batch.rewrite_of or sequence, self.through(batch, owners)
+
+        def was_counted(event: int, found: Erased) -> bool:
+            return through[event] in counted if event in through else of <= found.until
+
         accounts = attributed(batch.accounts, batch.instances, owners)
-        told = self._told(accounts, batch.users, batch.actors, of)
+        told = self._told(accounts, batch.users, batch.actors, was_counted)
         users, actors = told or (batch.users, batch.actors)
         return batch.model_copy(update={"users": users, "actors": actors, "rewrite_of": of})
 
@@ -97,7 +129,11 @@ class Suppression:
         return any(self.recognised(body) for body in _bodies(found))
 
     def _told(
-        self, accounts: Sequence[str], users: Sequence[str], actors: Sequence[str] | None, sequence: int
+        self,
+        accounts: Sequence[str],
+        users: Sequence[str],
+        actors: Sequence[str] | None,
+        was_counted: Callable[[int, Erased], bool],
     ) -> tuple[list[str], list[str] | None] | None:
         """Users and actors. What was counted goes on counting, as the tombstone's; what came later is nobody's."""
         named, acting = list(users), None if actors is None else list(actors)
@@ -107,12 +143,17 @@ class Suppression:
             if found is None:
                 continue
             changed = True
-            if sequence <= found.until:
+            if was_counted(event, found):
                 named[event] = found.tombstone
             else:
                 acting = [HUMAN] * len(users) if acting is None else acting
                 named[event], acting[event] = NOBODY, ERASED
         return (named, acting) if changed else None
+
+
+def _is_up_to(sequence: int, event: int, found: Erased) -> bool:
+    """Whether a message was counted before the person was erased, whichever of its events is meant."""
+    return sequence <= found.until
 
 
 def attributed(

@@ -258,14 +258,17 @@ not_counted = Table(
     Column("day", Date, primary_key=True),
     Column("reason", Text, primary_key=True),
     Column("events", BigInteger, nullable=False),
+    Index("not_counted_by_day", "day"),
 )
 
-#: The content of the configuration files under which the published days of a shard were last put on the worklist.
+#: The configuration under which the published days of a shard were last put on the worklist. `content`: what of it they
+#: are judged by; empty where an earlier version wrote the row.
 evaluated_under = Table(
     "evaluated_under",
     metadata,
     Column("shard", SmallInteger, primary_key=True, autoincrement=False),
     Column("fingerprint", Text, nullable=False),
+    Column("content", Text, nullable=False, server_default=text("''")),
 )
 
 #: Of each instance and UTC day the first and the last heartbeat. `sequence`: of the newest that changed the row, in

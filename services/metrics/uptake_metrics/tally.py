@@ -13,20 +13,22 @@ from datetime import date
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from uptake_metrics import activity_store, archive, mask_store, userdays
+from uptake.messages.fields import UNNAMED_PERSON
+from uptake_metrics import activity_store, archive, mask_store
 from uptake_metrics.activity import PRODUCTION
 from uptake_metrics.aliases import Aliases, aliases
 from uptake_metrics.counting import Counting
 from uptake_metrics.feature_tally import FeatureTally
 from uptake_metrics.kpis import Counts
 from uptake_metrics.links import Links
+from uptake_metrics.ordering import in_turns
 from uptake_metrics.series import SeriesKey
 from uptake_metrics.shard import CONTACT_USER, Shard
 from uptake_metrics.user_lists import UserListsOff
 from uptake_metrics.userdays import EPOCH_DAYS, I32, U64, WINDOWS, Masks
 from uptake_metrics.zones import to_day, to_number
 
-ACCOUNTS_A_TURN = 10  # between two turns of the event loop: about 2 ms
+_HISTORIES = 100  # accounts to read the whole archive of at once
 _LONGEST = WINDOWS[-1]
 _NOBODY = Counts((0,) * _LONGEST, 0, 0)
 WINDOW_DAYS = dict(zip(("dau", "wau", "mau"), WINDOWS, strict=True))
@@ -40,6 +42,19 @@ class Tallied:
     day: date
     counts: Counts | None
     last_contact: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Who was active on which day, all as one series, 0; and the days on which anything was heard, ascending: null when
+    nothing was ever sent."""
+
+    account: str
+    masks: Masks
+    heard: Sequence[int] | None
+
+    def last_contact(self, day: date) -> date | None:
+        return _newest(self.heard or (), to_number(day))
 
 
 class Tally:
@@ -99,25 +114,24 @@ class Tally:
                 counts = await _counts(connection, shard, series, span, self._aliases(account))
         return [Tallied(to_day(day), count, _newest(heard, day)) for day, count in zip(span, counts, strict=True)]
 
-    async def on(self, accounts: Mapping[str, date]) -> dict[str, Tallied]:
+    async def on(self, accounts: Mapping[str, date], environment: str = PRODUCTION) -> dict[str, Tallied]:
         """One day each of many accounts: from memory, and of all that memory cannot tell in one go a shard."""
         told: dict[str, Tallied] = {}
         asked: dict[tuple[int, date], list[str]] = defaultdict(list)
-        for number, (account, day) in enumerate(accounts.items(), 1):
-            if tallied := self.now(account, day):
+        async for account, day in in_turns(accounts.items()):
+            if tallied := self.now(account, day, environment):
                 told[account] = tallied
             else:
                 asked[self._counting.shard_of(account).number, day].append(account)
-            if number % ACCOUNTS_A_TURN == 0:
-                await asyncio.sleep(0)
         if asked:
             async with self._engine.connect() as connection:
                 for (number, day), names in asked.items():
-                    told |= await self._from_archive(connection, self._counting.shards[number], names, day)
+                    shard = self._counting.shards[number]
+                    told |= await self._from_archive(connection, shard, names, day, environment)
         return told
 
     async def _from_archive(
-        self, connection: AsyncConnection, shard: Shard, accounts: Sequence[str], day: date
+        self, connection: AsyncConnection, shard: Shard, accounts: Sequence[str], day: date, environment: str
     ) -> dict[str, Tallied]:
         """Accounts of one shard that have a contact series."""
         number = to_number(day)
@@ -125,11 +139,11 @@ class Tally:
         heard = archive.newest_days(
             archive.until(await _masks_of(connection, shard, 0, number, contacts.values()), number)
         )
-        totals = {account: shard.total(account) for account in accounts}
+        totals = {account: shard.total(account, environment) for account in accounts}
         early = number - 2 * _LONGEST + 1
         counted = await _masks_of(connection, shard, early, number, totals.values())
         told = {}
-        for account in accounts:
+        async for account in in_turns(accounts):
             newest = heard.get(contacts[account] or 0)
             counts = _NOBODY
             if totals[account] is not None:
@@ -161,20 +175,21 @@ class Tally:
         same = self._aliases(account)
         return same.merged(kept) if same else kept
 
-    async def every_mask(self, accounts: Iterable[str], last: date) -> AsyncIterator[tuple[str, Masks]]:
-        """`masks` of each of these accounts, from the beginning to `last`; read a shard at a time."""
+    async def histories(self, accounts: Sequence[str], last: date) -> AsyncIterator[list[History]]:
+        """Everything there is of each of these accounts up to `last`; some accounts of a shard at a time."""
         of_shard: dict[int, list[str]] = defaultdict(list)
         for account in accounts:
             of_shard[self._counting.shard_of(account).number].append(account)
         for number, names in of_shard.items():
-            shard = self._counting.shards[number]
-            totals = {account: shard.total(account) for account in names}
-            async with self._engine.connect() as connection:
-                found = await _masks_of(connection, shard, 0, to_number(last), totals.values())
-            found = archive.until(found, to_number(last))
-            for account, series in totals.items():
-                mine, same = archive.as_one(_rows_of(found, series)), self._aliases(account)
-                yield account, same.merged(mine) if same else mine
+            for start in range(0, len(names), _HISTORIES):
+                yield await self._histories(self._counting.shards[number], names[start : start + _HISTORIES], last)
+
+    async def _histories(self, shard: Shard, accounts: Sequence[str], last: date) -> list[History]:
+        series = [(shard.total(account), shard.contact(account)) for account in accounts]
+        async with self._engine.connect() as connection:
+            found = await _masks_of(connection, shard, 0, to_number(last), (one for pair in series for one in pair))
+        same = [self._aliases(account) for account in accounts]
+        return await asyncio.to_thread(_split, found, to_number(last), accounts, series, same)
 
     async def names(self, account: str, hashes: U64) -> list[str]:
         """What these people are called, sorted; whoever was not heard of since lists are on again is `unnamed`.
@@ -189,7 +204,7 @@ class Tally:
         same = self._aliases(account)
         if same:  # the id that others go by may never have done anything itself
             known = sorted({*known, *(same.names[user] for user in hashes.tolist() if user in same.names)})
-        return known + [f"unnamed:{number}" for number in range(1, len(hashes) - len(known) + 1)]
+        return known + [f"{UNNAMED_PERSON}{number}" for number in range(1, len(hashes) - len(known) + 1)]
 
     async def users(self, account: str, day: date, window: str, feature: str | None) -> list[str]:
         """The people behind a count, sorted."""
@@ -218,6 +233,22 @@ async def _masks_of(
 ) -> Masks:
     wanted = sorted(number for number in series if number is not None)
     return await mask_store.masks(connection, shard.number, max(0, first), last, wanted)
+
+
+def _split(
+    found: Masks,
+    last: int,
+    accounts: Sequence[str],
+    series: Sequence[tuple[int | None, int | None]],
+    aliases: Sequence[Aliases | None],
+) -> list[History]:
+    histories = []
+    for account, (total, contact), same in zip(accounts, series, aliases, strict=True):
+        mine = archive.until(_rows_of(found, total), last)
+        mine = Masks(np.zeros_like(mine.series), mine.epoch, mine.user, mine.mask)
+        heard = None if contact is None else _bit_days(archive.until(_rows_of(found, contact), last))
+        histories.append(History(account, same.merged(mine) if same else mine, heard))
+    return histories
 
 
 def _rows_of(masks: Masks, series: int | None) -> Masks:
@@ -251,25 +282,26 @@ def _ring_counts(shard: Shard, series: int, span: range, same: Aliases | None) -
     """The book counts every id as a person: for linked ones it is put right, at the price of the linked ones alone."""
     ring, last = shard.activity, span.stop - 1
     windows, dau = ring.history(series, span.start, last), ring.daily(span.start - _LONGEST + 1, last, series)
+    wau, mau = windows.wau, windows.mau
     if same:
         linked = ring.dump_users(series, same.users)
-        apart, early_apart = _daily(linked, span)
-        as_one, early_as_one = _daily(same.merged(linked), span)
-        wau, mau = (windows.wau - apart.wau + as_one.wau), (windows.mau - apart.mau + as_one.mau)
-        windows, dau = userdays.Counts(as_one.dau, wau, mau), dau - early_apart + early_as_one
-    return _by_day(span, windows, dau)
+        apart, as_one = _daily(linked, span), _daily(same.merged(linked), span)
+        wau, mau, dau = (
+            booked - before + after for booked, before, after in zip((wau, mau, dau), apart, as_one, strict=True)
+        )
+    return _by_day(span, wau, mau, dau)
 
 
-def _daily(masks: Masks, span: range) -> tuple[userdays.Counts, I32]:
-    """The windows that end on each day, and DAU from 29 days before."""
-    early, last = span.start - _LONGEST + 1, span.stop - 1
-    return archive.daily(masks, span.start, last), archive.daily(masks, early, last).dau
+def _daily(masks: Masks, span: range) -> tuple[I32, I32, I32]:
+    """WAU and MAU of the windows that end on each day, and DAU from 29 days before."""
+    windows = archive.daily(masks, span.start, span.stop - 1)
+    return windows.wau, windows.mau, archive.daily(masks, span.start - _LONGEST + 1, span.stop - 1).dau
 
 
-def _by_day(span: range, windows: userdays.Counts, dau: I32) -> list[Counts]:
+def _by_day(span: range, wau: I32, mau: I32, dau: I32) -> list[Counts]:
     """`dau` begins 29 days before the span."""
-    wau, mau, days = windows.wau.tolist(), windows.mau.tolist(), dau.tolist()
-    return [Counts(tuple(days[at : at + _LONGEST]), wau[at], mau[at]) for at in range(len(span))]
+    days, weeks, months = dau.tolist(), wau.tolist(), mau.tolist()
+    return [Counts(tuple(days[at : at + _LONGEST]), weeks[at], months[at]) for at in range(len(span))]
 
 
 async def _contact_days(connection: AsyncConnection, shard: Shard, contact: int, span: range) -> list[int]:

@@ -1,6 +1,6 @@
 """Which published days may be out of date, kept in PostgreSQL so that no crash forgets them. Computes no KPI."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -14,6 +14,7 @@ ABANDONED_AFTER = timedelta(minutes=15)
 EVER = date(1970, 1, 1)
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 
+_AT_A_TIME = 1_000  # subjects a statement: all accounts at once would hold up the event loop
 _ACCOUNT, _TRIAL = "account:", "trial:"
 TEAM = "team:"
 
@@ -48,9 +49,14 @@ async def mark(
     connection: AsyncConnection, first_days: Mapping[str, date], import_id: str = "", due_at: datetime = AT_ONCE
 ) -> None:
     """Note that days of these subjects changed, from the given day on; it is nobody's work before `due_at`."""
-    if not first_days:
-        return
     rows = sorted(first_days.items())  # one order everywhere: two writers cannot lock each other out
+    for start in range(0, len(rows), _AT_A_TIME):
+        await _mark(connection, rows[start : start + _AT_A_TIME], import_id, due_at)
+
+
+async def _mark(
+    connection: AsyncConnection, rows: Sequence[tuple[str, date]], import_id: str, due_at: datetime
+) -> None:
     await connection.execute(
         text("""
             INSERT INTO metrics.dirty AS d (subject, shard, import_id, first_day, due_at)

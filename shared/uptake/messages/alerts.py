@@ -33,6 +33,7 @@ class AlertData(Message):
     annotations: dict[str, str] = Field(default_factory=dict)
     links: dict[str, str] = Field(default_factory=dict)
     by: str | None = None
+    via: str | None = None
     note: str | None = None
 
 

@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+#: How an erased person, and a person who is not to be named, is shown. No producer may call anybody so.
+ERASED_PERSON, UNNAMED_PERSON = "erased:", "unnamed:"
+
 MAX_INTEGER = 2**53  # the largest integer that every JSON reader keeps exact, and far inside PostgreSQL's bigint
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)

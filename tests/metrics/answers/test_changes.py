@@ -120,6 +120,27 @@ async def test_counts_that_pings_told_have_no_people_behind_them(acme, ask, fact
     assert "MAU 7 -> 9" in found["lines"]
 
 
+async def test_a_number_that_became_unknown_says_why(metrics, ask, event, fact):
+    """Five people until June, and a tier that tells nothing since; the licence ended."""
+    days = ["2026-06-28", "2026-06-29", "2026-06-30"]
+    await metrics.count(*(event("acme", f"u{n}", day) for n in range(5) for day in days))
+    await metrics.learn(
+        fact("account.updated", account="acme", production_date="2026-01-01"),
+        fact("account.updated", "2026-07-15T00:00:00Z", account="acme", telemetry="none"),
+        fact("license.issued", account="acme", license="l", seats=8, expires_at="2026-08-01T00:00:00Z"),
+    )
+    await metrics.board.refresh()
+    _, found = await ask(PATH, **between("2026-06-30"))
+    assert "0 users entered, 5 left: MAU 5 -> unknown (no_telemetry)" in found["lines"]
+    assert "seats 8 -> unknown (no_seats)" in found["lines"]
+    assert any(line.startswith("licence l: 8 -> none seats") for line in found["lines"])
+    assert "usage 15/140 (poor) -> no_telemetry (unknown)" in found["lines"]
+    assert "None" not in "".join(found["lines"])
+    _, back = await ask(PATH, **between("2026-06-01", "2026-06-30"))
+    assert "5 users entered, 0 left: MAU unknown (no_telemetry) -> 5" not in back["lines"]
+    assert any(line.endswith("MAU 0 -> 5") for line in back["lines"])  # nobody yet, and the days before are counted
+
+
 async def test_counts_add_up_between_any_two_days(metrics, event, ask):
     rng = random.Random(4)
     days = [LAST - timedelta(days=rng.randrange(300)) for _ in range(200)]

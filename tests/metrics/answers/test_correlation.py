@@ -56,3 +56,18 @@ async def test_it_is_a_table_too(metrics, asking, event):
     async with asking(metrics) as ask:
         _, text = await ask("/api/v1/correlation", format="csv")
     assert text.startswith("kind,name,title,as_of,saturation_as_of,n,left_out,pearson,spearman,reason\r\n")
+
+
+async def test_a_day_that_is_not_closed_or_has_no_day_four_weeks_before_is_refused(metrics, asking, event, clock):
+    """On an open day, accounts whose local clock has not reached it would be left out without a word."""
+    await metrics.count(*worked(event, "acme", 1, 3))
+    await metrics.board.refresh()
+    async with asking(metrics) as ask:
+        for day in (DAY + timedelta(1), DAY + timedelta(2), DAY + timedelta(400), date(1970, 3, 28), date(1, 1, 1)):
+            status, said = await ask("/api/v1/correlation", as_of=str(day))
+            assert (status, said["error"]) == (400, "invalid_day")
+            assert (
+                "from 1970-03-29, since saturation is of 28 days before, to 2026-08-24, the last that" in said["detail"]
+            )
+        for day in (DAY, date(1970, 3, 29)):
+            assert (await ask("/api/v1/correlation", as_of=str(day)))[0] == 200

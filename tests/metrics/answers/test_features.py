@@ -84,6 +84,30 @@ async def test_trial_is_counted_apart(used, asking):
     assert people == [["eve"], ["eve"], [], ["eve"], []]
 
 
+async def test_whether_a_trial_is_known_does_not_depend_on_production(used, asking, fact):
+    """By tier pings and their number, and by nobody in production at all."""
+    await used.learn(
+        fact("account.updated", account="acme", telemetry="pings"),
+        fact("usage.ping", "2026-08-23T09:00:00Z", account="acme", day="2026-08-23", mau=50),
+        fact("account.updated", account="b", telemetry="none"),
+    )
+    async with asking(used) as ask:
+        _, production = await ask("/api/v1/accounts/acme/features", as_of="2026-08-23")
+        trial = {
+            name: (await ask(f"/api/v1/accounts/{name}/features", environment="trial", **day))[1]
+            for name, day in (("acme", {"as_of": "2026-08-23"}), ("b", {}), ("unheard", {}))
+        }
+        _, before = await ask("/api/v1/accounts/b/features", environment="trial", as_of="2026-08-20")
+    assert (production["mau"], production["reason"]) == (None, "no_feature_counts")
+    assert [(one["mau"], one["reason"]) for one in trial.values()] == [
+        (1, None),
+        (0, "no_active_users"),
+        (None, "no_telemetry"),
+    ]
+    assert trial["acme"]["breadth"]["per_user"]["value"] is not None
+    assert (before["mau"], before["reason"]) == (None, "no_telemetry")
+
+
 async def test_linked_ids_are_one_person_in_every_number(used, asking, fact):
     await used.learn(fact("user.linked", account="acme", user="ann", other="bob"))
     async with asking(used) as ask:

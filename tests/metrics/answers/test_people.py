@@ -12,12 +12,14 @@ async def test_a_receipt_says_what_was_done_and_not_to_whom(metrics, asking, fac
     async with asking(metrics) as ask:
         status, receipt = await ask(f"/api/v1/erasures/{name}")
         assert (status, receipt["state"], receipt["account"], receipt["finished_at"]) == (200, "waiting", "acme", None)
+        assert receipt["found"] is None
         async with metrics.engine.begin() as connection:
             (job,) = await erasure_store.jobs(connection)
-            await erasure_store.count_rows(connection, job, {"person": 1})
+            await erasure_store.count_rows(connection, job, {"person": 1}, found=True)
             await erasure_store.finish(connection, job)
         status, done = await ask(f"/api/v1/erasures/{name}")
         assert (done["state"], done["tables"], done["streams"]) == ("done", {"person": 1}, {})
+        assert done["found"] is True
         assert done["finished_at"] >= done["asked_at"]
         assert len(done["remains"]) > 2
         assert await ask("/api/v1/erasures") == (200, [done])

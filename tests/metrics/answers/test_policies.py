@@ -5,11 +5,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from fastapi import FastAPI
 
-from uptake.problems import install
-from uptake_metrics.answers import policies
-from uptake_metrics.answers.asking import Asking
 from uptake_metrics.config import Config
 
 FILE = """\
@@ -39,24 +35,12 @@ async def accounts(metrics, event, fact):
 
 
 @pytest.fixture
-async def http(metrics, clock, tmp_path: Path):
-    """The router alone, over a metrics that follows the files of this test."""
+async def http(metrics, http_app, tmp_path: Path):
+    """The API of a metrics that follows the files of this test."""
     metrics.config = metrics.evaluation.config = Config(tmp_path)
     metrics.config.write_defaults()
-    asking = Asking(
-        metrics.engine,
-        metrics.counting,
-        metrics.register,
-        metrics.tally,
-        metrics.board,
-        metrics.evaluation,
-        "UTC",
-        clock,
-    )
-    app = FastAPI()
-    app.include_router(policies.router(asking))
-    install(app)
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
+    transport = httpx2.ASGITransport(http_app(metrics))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
 
 
@@ -138,7 +122,9 @@ async def test_what_is_in_force_changes_nobody(http, accounts, tmp_path):
     [
         (FILE.replace("10 %", "0 %"), 400, "line 6: policies.easy.0.steps.0.target: "),
         ("default: [", 400, "line "),
-        ("", 400, ""),
+        ("", 400, "the file is empty"),
+        (" \n", 400, "the file is empty"),
+        ("# nothing but words\n", 400, "line 1: default: is missing"),
         (b"\xff\xfe", 400, "the file is not UTF-8"),
         ("#" * 300_000, 413, "a file of policies has at most "),
     ],
@@ -197,3 +183,24 @@ async def test_two_ladders_in_one_quarter(http, accounts, metrics, fact, tmp_pat
         "2026-08-09": ("hard", "2021-01-01", "segment", 0.2),
         "2026-08-10": ("hard", "2026-08-10", "segment", 0.9),
     }
+
+
+async def test_what_is_in_force_is_a_table_too(http, tmp_path):
+    (tmp_path / "policies.yml").write_text(FILE)
+    answer = await http.get("/api/v1/policies", params={"format": "csv"})
+    assert answer.text.split("\r\n") == [
+        "kind,since,policy,segment,anchor,day,target",
+        "step,2022-01-01,easy,,production,0,0.1",
+        "step,2022-01-01,hard,,contract,500,0.9",
+        "step,2022-01-01,ce-2022,,production,0,0.75",
+        "assignment,1970-01-01,easy,,,,",
+        "assignment,2026-01-01,hard,digital,,,",
+        "assignment,2027-01-01,hard,bank,,,",
+        "",
+    ]
+
+
+async def test_who_would_be_judged_otherwise_is_a_table_too(http, accounts):
+    lines = (await http.post(PREVIEW, params={"format": "csv"}, content=FILE)).text.splitlines()
+    assert lines[0].startswith("account,name,owner,as_of,before.policy,before.policy_version,before.status,")
+    assert [line.split(",")[0] for line in lines[1:]] == ["acme", "bank", "neo"]

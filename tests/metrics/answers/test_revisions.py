@@ -102,6 +102,86 @@ async def test_two_causes_at_once_are_both_named(newest, metrics, event, fact):
     assert (await newest())["causes"] == ["license", "usage"]
 
 
+@pytest.fixture
+async def pinged(ask, metrics, fact):
+    """An account of which only pings tell: one of the 18th, and of every day since."""
+    await metrics.learn(
+        fact("account.updated", account="pinged", telemetry="pings"),
+        *(
+            fact("usage.ping", f"2026-08-{n}T20:00:00Z", account="pinged", day=f"2026-08-{n}", mau=30)
+            for n in range(18, 25)
+        ),
+    )
+    await metrics.publish()
+    await metrics.board.refresh()
+
+    async def of(day):
+        await metrics.publish()
+        path = "/api/v1/accounts/pinged/history"
+        return (await ask(path, **{"from": str(day), "to": str(day), "revisions": "all"}))[1]
+
+    return of
+
+
+async def test_a_ping_is_named_on_the_days_that_go_by_it_and_on_no_other(pinged, metrics, fact, event):
+    late = fact("usage.ping", "2026-08-20T21:00:00Z", account="pinged", day="2026-08-20", mau=33)
+    other = fact("usage.ping", "2026-08-22T19:00:00Z", account="pinged", day="2026-08-21", mau=30)  # says nothing new
+    await metrics.learn(late, other)
+    await metrics.count(event("pinged", "ann", "2026-08-24"))  # wins over the ping of that day
+    revised = (await pinged(DAY))[-1]
+    assert (revised["revision"], revised["causes"]) == (2, ["ping"])
+    assert [one["id"] for one in revised["facts"]] == [late.event.id]
+    assert differing(revised)["kpis.mau"] == (30, 33)
+    by_events = (await pinged(LAST))[-1]
+    assert (by_events["revision"], by_events["causes"], by_events["facts"]) == (2, ["usage"], [])
+    assert differing(by_events)["kpis.source_of_counts"] == ("pings", "events")
+
+
+async def test_a_ping_that_only_came_after_a_silence_is_named_too(ask, metrics, fact, event):
+    await metrics.count(event("silent", "ann", "2026-08-10"))
+    await metrics.publish()
+    ping = fact("usage.ping", "2026-08-20T10:00:00Z", account="silent", day="2026-07-01", mau=3)
+    await metrics.learn(ping)
+    await metrics.publish()
+    path, days = "/api/v1/accounts/silent/history", {"from": "2026-08-20", "to": "2026-08-20"}
+    revised = (await ask(path, **days, revisions="all"))[1][-1]
+    assert (revised["causes"], [one["id"] for one in revised["facts"]]) == (["ping"], [ping.event.id])
+    assert differing(revised)["kpis.data_health"] == ("stale", "fresh")
+
+
+async def test_a_ping_that_names_only_the_installation_is_named(ask, metrics, fact):
+    def ping(day, mau):
+        return fact("usage.ping", f"2026-08-{day}T20:00:00Z", instance="i-1", day=f"2026-08-{day}", mau=mau)
+
+    await metrics.learn(
+        fact("account.updated", account="onsite", telemetry="pings"),
+        fact("instance.mapped", instance="i-1", account="onsite"),
+        *(ping(day, 30) for day in (18, 20, 24)),
+        fact("usage.ping", "2026-08-20T20:00:00Z", instance="i-2", day="2026-08-20", mau=7),
+    )
+    await metrics.publish()
+    corrected = ping(20, 31)
+    await metrics.learn(corrected, fact("usage.ping", "2026-08-20T20:30:00Z", instance="i-2", day="2026-08-20", mau=8))
+    await metrics.publish()
+    path, days = "/api/v1/accounts/onsite/history", {"from": str(DAY), "to": str(DAY)}
+    one = (await ask(path, **days, revisions="all"))[1][-1]
+    assert (one["causes"], [said["id"] for said in one["facts"]]) == (["ping"], [corrected.event.id])
+
+
+async def test_a_heartbeat_that_makes_an_unknown_count_nobody_is_a_contact(ask, metrics, fact):
+    await metrics.learn(
+        fact("account.updated", account="new", owner="kim"),
+        fact("instance.mapped", instance="i-1", account="new"),
+    )
+    await metrics.publish()
+    await metrics.learn(fact("instance.heartbeat", "2026-08-24T10:00:00Z", instance="i-1"))
+    await metrics.publish()
+    path, days = "/api/v1/accounts/new/history", {"from": str(LAST), "to": str(LAST)}
+    one = (await ask(path, **days, revisions="all"))[1][-1]
+    assert (one["revision"], one["causes"]) == (2, ["contact"])
+    assert differing(one)["kpis.mau"] == (None, 0)
+
+
 async def test_a_sign_of_life_is_a_contact(newest, metrics, event, ask, clock):
     await metrics.count(event("quiet", "ann", "2026-08-10"))
     await metrics.publish()

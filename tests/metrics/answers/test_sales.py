@@ -130,7 +130,7 @@ async def test_trials_as_csv(ask):
     assert status == 200
     assert (row["opportunity"], row["engineer"], row["flags"]) == ("rest", "'=lee", "paused")
     assert (row["cycle_days"], row["stopped"], row["usage.reason"]) == ("9", "", "no_telemetry")
-    _, text = await ask("/api/v1/trials", format="csv", account="nobody")
+    _, text = await ask("/api/v1/trials", format="csv", owner="nobody")
     assert text.startswith("opportunity,account,complexity,")
 
 
@@ -153,3 +153,10 @@ async def test_a_quarter_as_csv_is_one_row(ask):
         "0",
     )
     assert row["complex.reason"] == "no_trials_stopped"
+
+
+async def test_an_account_without_trials_has_none_and_one_that_nobody_knows_is_not_found(ask, metrics, event):
+    await metrics.count(event("quiet", "ann", "2026-08-25"))
+    assert await ask("/api/v1/trials", account="quiet") == (200, [])
+    status, said = await ask("/api/v1/trials", account="nope")
+    assert (status, said["error"]) == (404, "unknown_account")

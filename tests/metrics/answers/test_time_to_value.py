@@ -91,3 +91,54 @@ async def test_what_pings_tell_is_reached_on_the_day_on_which_history_says_so(as
     said = (await ask("/api/v1/accounts/pinged/time-to-value"))[1]
     assert [said[f"adoption_{share}"]["on"] for share in (25, 50, 75)] == ["2026-07-14", "2026-07-20", None]
     assert (said["first_user"]["reason"], said["adoption_75"]["reason"]) == ("no_active_user", "not_reached")
+
+
+async def test_one_account_comes_as_csv_as_in_the_list(ask):
+    _, every = await ask("/api/v1/time-to-value", format="csv")
+    _, alone = await ask("/api/v1/accounts/acme/time-to-value", format="csv")
+    head, *lines = every.splitlines()
+    assert alone.splitlines() == [head, *(line for line in lines if line.startswith("acme,"))]
+
+
+@pytest.mark.parametrize("far", ["0001-01-01", "1969-12-31", "2200-01-01", "9999-12-31"])
+async def test_no_date_however_far_is_an_error(ask, metrics, fact, event, far):
+    await metrics.learn(
+        fact("account.updated", account="far", production_date=far, contract_start=far, seats_basis="addressable"),
+        fact("account.updated", "9999-12-31T00:00:00Z", account="far", addressable=4, time_zone="Pacific/Kiritimati"),
+        fact("license.issued", account="far", license="l", seats=4, starts_at=f"{far}T00:00:00Z"),
+        fact("license.issued", account="far", license="m", seats=4, expires_at=f"{far}T23:59:59Z"),
+    )
+    await metrics.count(event("far", "ann", "2026-08-20"))
+    await metrics.publish()
+    await metrics.board.refresh()
+    status, said = await ask("/api/v1/accounts/far/time-to-value")
+    assert (status, said["production"]["on"], said["first_user"]["on"]) == (200, far, "2026-08-21")
+    days = {"from": "2026-08-20", "to": "2026-08-24"}
+    for path, query in (
+        ("/api/v1/time-to-value", {}),
+        ("/api/v1/accounts/far/kpis", {}),
+        ("/api/v1/accounts/far/explain", {}),
+        ("/api/v1/accounts/far/changes", days),
+        ("/api/v1/accounts/far/history", days | {"revisions": "all"}),
+        ("/api/v1/accounts", {}),
+    ):
+        assert (await ask(path, **query))[0] == 200, path
+
+
+async def test_a_first_user_of_the_first_days_that_are_counted(ask, metrics, event, fact):
+    """January and February of 1970 have no whole window before them; a first user needs none."""
+    await metrics.count(event("old", "ann", "1970-01-02"), event("old", "ann", "1970-02-28"), import_id="old")
+    await metrics.learn(
+        fact("account.updated", account="old", production_date="1970-01-01", contract_start="1970-01-01"),
+        fact("license.issued", "1970-01-01T00:00:00Z", account="old", license="l", seats=1),
+    )
+    await metrics.board.refresh()
+    status, said = await ask("/api/v1/accounts/old/time-to-value")
+    assert (status, said["first_user"]["on"], said["first_user"]["days"]) == (200, "1970-01-02", 1)
+    assert said["adoption_75"]["on"] == "1970-03-01"  # of which the whole window is counted
+
+
+async def test_the_policy_decides_whether_there_is_an_adoption_here_as_in_the_numbers(ask, metrics, fact):
+    await metrics.learn(fact("account.updated", account="acme", policy="no-such"))
+    said = (await ask(PATH))[1]
+    assert [said[f"adoption_{share}"]["reason"] for share in (25, 50, 75)] == ["unknown_policy"] * 3

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, field_validator
 
+from uptake.lists import Format, table
 from uptake.messages.fields import MAX_INTEGER
 from uptake.messages.kpi import AccountKpis
 from uptake.problems import Problem
@@ -17,7 +18,6 @@ from uptake_metrics.activity import PRODUCTION
 from uptake_metrics.answers.asking import Asking, AsOf
 from uptake_metrics.answers.features import Environment, people_behind
 from uptake_metrics.answers.revisions import every_revision
-from uptake_metrics.answers.table import Format, table
 from uptake_metrics.board import Line
 from uptake_metrics.lifecycle import Lifecycle, lifecycle
 from uptake_metrics.ordering import Keys, checked, in_turns, ordered

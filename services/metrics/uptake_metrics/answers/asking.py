@@ -45,10 +45,14 @@ class Asking:
         self.clock = clock
         self.sales = Sales(register, vendor_zone, clock)
 
-    def day(self, account: str, as_of: date | None) -> date:
-        """`as_of`, else the account's own today. Raises `Problem` of an unknown account, or a day out of range."""
+    def require(self, account: str) -> None:
+        """Raises `Problem` of an unknown account."""
         if not self.board.knows(account):
             raise Problem(404, "unknown_account", f"no usage and no fact of account {account!r} has arrived")
+
+    def day(self, account: str, as_of: date | None) -> date:
+        """`as_of`, else the account's own today. Raises `Problem` of an unknown account, or a day out of range."""
+        self.require(account)
         today = self.board.today(account)
         return today if as_of is None else in_range(as_of, today)
 

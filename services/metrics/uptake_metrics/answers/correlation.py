@@ -5,15 +5,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from fractions import Fraction
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
+from uptake.lists import Format, table
 from uptake.messages.kpi import AccountKpis
 from uptake.problems import Problem
-from uptake_metrics.answers.asking import FIRST_DAY, Asking, AsOf
-from uptake_metrics.answers.table import Format, table
+from uptake_metrics.answers.asking import FIRST_DAY, Asking
 from uptake_metrics.correlation import LAG_DAYS, Habits
 from uptake_metrics.features import Users
 from uptake_metrics.use_cases import UseCases
@@ -45,13 +45,13 @@ def router(asking: Asking) -> APIRouter:
     router = APIRouter()
 
     @router.get("/api/v1/correlation", response_model=list[CorrelationLine])
-    async def correlation(as_of: AsOf = None, format: Format = "json") -> Response:
-        """Use cases and features against the usage that followed; by default on the vendor's last closed day."""
-        if as_of is not None and as_of < FIRST_DAY + LAG:
-            raise Problem(
-                400, "invalid_day", f"ask for a day from {FIRST_DAY + LAG} on: saturation is of {LAG.days} days before"
-            )
-        day = as_of or last_closed_day(asking.clock(), asking.vendor_zone)
+    async def correlation(
+        as_of: Annotated[date | None, Query(description="the day of usage; default: the last closed one")] = None,
+        format: Format = "json",
+    ) -> Response:
+        """Use cases and features against the usage that followed, up to the vendor's last closed day."""
+        newest = last_closed_day(asking.clock(), asking.vendor_zone)
+        day = _in_range(as_of, newest) if as_of else newest
         before = day - LAG
         kpis = [line.kpis for line in await asking.lines(day)]
         taxonomy = asking.evaluation.config.use_cases
@@ -59,6 +59,15 @@ def router(asking: Asking) -> APIRouter:
         return table(await asyncio.to_thread(_lines, kpis, used, taxonomy, day, before), format, CorrelationLine)
 
     return router
+
+
+def _in_range(day: date, newest: date) -> date:
+    """By the time the vendor's day is closed it has begun for every account; of a later one some would be missing."""
+    oldest = FIRST_DAY + LAG
+    if not oldest <= day <= newest:
+        detail = f"ask for a day from {oldest}, since saturation is of {LAG.days} days before, to {newest}, the last"
+        raise Problem(400, "invalid_day", f"{detail} that is closed for the vendor")
+    return day
 
 
 def _lines(

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from uptake_metrics import features, growth, snapshots, worklist
+from uptake_metrics import features, freshness, growth, snapshots, worklist
 from uptake_metrics.answers.asking import Asking, AsOf
 from uptake_metrics.explanation import Explanation, explain
 from uptake_metrics.formulas import Known
@@ -34,6 +34,7 @@ def router(asking: Asking) -> APIRouter:
                 counts=tallied.counts,
                 masks=masks,
                 heard=heard_of(stated, tallied.last_contact, asking.register.told(account, day)),
+                judged_at=freshness.judged_at(day, stated.time_zone, asking.clock()),
                 chosen=asking.evaluation.config.policies.in_force(stated, day),
                 mau_calendar=features.mau_calendar(of_month, day) if counted else None,
                 facts=[fact for _, fact in await asking.register.statements(account)],

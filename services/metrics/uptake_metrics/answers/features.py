@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
+from uptake.lists import Format, table
 from uptake.messages.fields import SLUG
 from uptake.messages.kpi import AccountKpis, BreadthKpi, RatioKpi
 from uptake.problems import Problem
@@ -15,7 +16,6 @@ from uptake_metrics import features, not_counted
 from uptake_metrics.activity import PRODUCTION
 from uptake_metrics.answers.asking import Asking, AsOf
 from uptake_metrics.answers.growth import Month, span
-from uptake_metrics.answers.table import Format, table
 from uptake_metrics.features import MAU_DAYS, Users
 from uptake_metrics.growth import last_day, month_after
 from uptake_metrics.series import SeriesKey
@@ -43,7 +43,8 @@ class FeatureLine(BaseModel):
 class AccountFeatures(BaseModel):
     """`GET /api/v1/accounts/{account}/features`: all that was used until `as_of`, most used first.
 
-    `not_counted`: events of the 30 days that end at `as_of` that the activity policy refused, by reason.
+    `not_counted`: events of the 30 days that end at `as_of` that the activity policy refused, by reason; null of days
+    of which it is not kept any more.
     """
 
     account: str
@@ -55,7 +56,7 @@ class AccountFeatures(BaseModel):
     breadth: BreadthKpi
     use_cases: list[FeatureLine]
     features: list[FeatureLine]
-    not_counted: dict[str, int]
+    not_counted: dict[str, int] | None
 
 
 class FeatureOverall(BaseModel):
@@ -162,10 +163,13 @@ async def _of_account(asking: Asking, account: str, day: date, environment: str)
     }
     mau = windows["mau"]
     unknown = features.why_unknown(line.kpis, mau.total)
+    if environment != PRODUCTION:
+        (tallied,) = await asking.tally.days(account, day, day, environment)
+        unknown = features.why_unknown_apart(tallied.last_contact, mau.total)
     first_used = await asking.tally.features.first_uses(account, environment=environment)
     first_used = {name: first for name, first in first_used.items() if first <= day}
     async with asking.engine.connect() as connection:
-        refused = await not_counted.of(connection, account, day - DAY * (MAU_DAYS - 1), day)
+        refused = await not_counted.of(connection, account, day - DAY * (MAU_DAYS - 1), day, asking.clock())
     return AccountFeatures(
         account=account,
         as_of=day,

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from uptake.lists import Format, table
 from uptake.problems import Problem
 from uptake_metrics import growth
 from uptake_metrics.answers.asking import FIRST_DAY, Asking
-from uptake_metrics.answers.table import Format, table
 from uptake_metrics.growth import MonthGrowth, Movement, Part
 from uptake_metrics.zones import closes_at
 

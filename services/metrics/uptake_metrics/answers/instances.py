@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter, Response
 
+from uptake.lists import Format, table
 from uptake_metrics import installations
 from uptake_metrics.answers.asking import Asking
-from uptake_metrics.answers.table import Format, table
 from uptake_metrics.installations import InstanceLine
 
 

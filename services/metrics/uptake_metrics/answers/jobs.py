@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 from uptake.problems import Problem
-from uptake_metrics import worklist
+from uptake_metrics import instance_store, worklist
 from uptake_metrics.answers.asking import Asking
 from uptake_metrics.rebuilding import Progress, Rebuilding
 
@@ -45,6 +45,7 @@ def router(asking: Asking, rebuilding: Rebuilding) -> APIRouter:
     async def import_state(import_id: str) -> ImportState:
         """How far an import is."""
         counted_up_to = asking.counting.position.sequence  # asked first: what is counted is on the worklist by now
+        await asking.register.load()  # whose an installation is may have come with the import
         async with asking.engine.connect() as connection:
             rows = await connection.execute(
                 text("SELECT reason, usage_sequence FROM metrics.import_job WHERE import_id = :id"), {"id": import_id}
@@ -52,10 +53,11 @@ def router(asking: Asking, rebuilding: Rebuilding) -> APIRouter:
             job = rows.first()
             if job is None:
                 raise Problem(404, "unknown_import", f"no import {import_id} has arrived here")
-            waiting = await worklist.pending(connection, import_id)
+            given = not await instance_store.waits(connection, import_id, asking.register.instances.mapped)
+            waiting = await worklist.pending(connection, import_id)  # asked later: what was given is on it by then
         counted = job.usage_sequence is not None and job.usage_sequence <= counted_up_to
         state: Literal["running", "applying", "done"] = "running" if job.usage_sequence is None else "applying"
-        if counted and not waiting:
+        if counted and given and not waiting:
             state = "done"
         return ImportState(import_id=import_id, reason=job.reason, state=state, usage_sequence=job.usage_sequence)
 

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
+from uptake.lists import Format, table
 from uptake.problems import Problem
 from uptake_metrics import erasure_store
 from uptake_metrics.answers.asking import Asking
-from uptake_metrics.answers.table import Format, table
 from uptake_metrics.erasure_store import Job
 
 #: What an erasure does not reach; docs/erasure.md says what to do about each.
@@ -32,6 +32,10 @@ class Receipt(BaseModel):
     state: Literal["waiting", "searching", "replacing", "done"]
     asked_at: datetime
     finished_at: datetime | None
+    found: bool | None = Field(
+        description="whether anything that was stored named such a person, besides the wish to erase them; null until"
+        " it is done. False of a slip in the id, and of whoever was erased before: the id is suppressed all the same"
+    )
     tables: dict[str, int] = Field(description="rows that named the person, by table; of activity_mask, user masks")
     streams: dict[str, int] = Field(description="messages that named the person, by stream; known once it is done")
     remains: list[str]
@@ -71,6 +75,7 @@ def _receipt(job: Job) -> Receipt:
             "state": job.state,
             "asked_at": job.asked_at,
             "finished_at": job.finished_at,
+            "found": job.receipt.get("found") if job.state == erasure_store.DONE else None,
             "tables": job.receipt.get("tables", {}),
             "streams": job.receipt.get("streams", {}),
             "remains": REMAINS,

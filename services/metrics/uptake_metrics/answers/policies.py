@@ -2,21 +2,24 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel
 
 from uptake.config import InvalidConfig, parse
+from uptake.lists import Format, table
 from uptake.messages.kpi import AdoptionKpi
 from uptake.problems import Problem
 from uptake_metrics.answers.asking import Asking, AsOf
 from uptake_metrics.kpis import rounded
+from uptake_metrics.ordering import in_turns
 from uptake_metrics.policies import Ladder, Policies
 
 MAX_FILE_BYTES = 256 * 1024
-_AT_A_TIME = 200  # accounts between two turns of the event loop
+_AT_A_TIME = 1_000  # accounts to ask the archive for at once, where memory cannot tell
 
 
 class StepAnswer(BaseModel):
@@ -46,6 +49,18 @@ class PoliciesAnswer(BaseModel):
     policies: dict[str, list[VersionAnswer]]
     assignments: list[AssignmentAnswer]
     problem: str | None
+
+
+class PolicyRow(BaseModel):
+    """`GET /api/v1/policies?format=csv`: a step of a policy's version, or from when on somebody is judged by which."""
+
+    kind: Literal["step", "assignment"]
+    since: date
+    policy: str | None
+    segment: str | None = None
+    anchor: str | None = None
+    day: int | None = None
+    target: float | None = None
 
 
 class Judged(BaseModel):
@@ -91,35 +106,49 @@ def router(asking: Asking) -> APIRouter:
     """`/api/v1/policies...`."""
     router = APIRouter()
 
-    @router.get("/api/v1/policies")
-    async def policies() -> PoliciesAnswer:
+    @router.get("/api/v1/policies", response_model=PoliciesAnswer)
+    async def policies(format: Format = "json") -> PoliciesAnswer | Response:
         """Every policy with its versions, and who is judged by which from when on."""
         config = asking.evaluation.config
         problems = [problem for problem in config.problems() if "policies.yml" in problem]
-        return _answer(config.policies, next(iter(problems), None))
+        answer = _answer(config.policies, next(iter(problems), None))
+        return answer if format == "json" else table(_rows(answer), format, PolicyRow)
 
-    @router.post("/api/v1/policies/preview")
+    @router.post("/api/v1/policies/preview", response_model=PolicyPreview)
     async def preview(
-        file: Annotated[bytes, Body(media_type="application/yaml", description="a policies.yml")], as_of: AsOf = None
-    ) -> PolicyPreview:
+        file: Annotated[bytes, Body(media_type="application/yaml", description="a policies.yml")] = b"",
+        as_of: AsOf = None,
+        format: Format = "json",
+    ) -> PolicyPreview | Response:
         """Which accounts another file would judge otherwise, as of each one's today or of any past day."""
         changes, looked_at = await _changes(asking, new := await asyncio.to_thread(_read, file), as_of)
+        if format == "csv":
+            return table(changes, format, PolicyChange)
         moves = Counter((change.before.status, change.after.status) for change in changes)
-        newest = as_of or max((asking.board.today(name) for name in asking.board.lines), default=date.min)
-        return PolicyPreview(
+        newest = as_of or max(asking.board.todays(asking.board.lines).values(), default=date.min)
+        answer = PolicyPreview(
             accounts=looked_at,
             changed=len(changes),
             moves=[Move(before=pair[0], after=pair[1], accounts=count) for pair, count in sorted(moves.items())],
-            changes=changes,
+            changes=[],
             later=_later(new, asking.evaluation.config.policies, newest),
         )
+        return Response(await _written(answer, changes), media_type="application/json")
 
     return router
+
+
+async def _written(answer: PolicyPreview, changes: list[PolicyChange]) -> str:
+    """The answer with its changes, in turns: there may be one for every account."""
+    lines = [change.model_dump_json() async for change in in_turns(changes)]
+    return answer.model_dump_json().replace('"changes":[]', f'"changes":[{",".join(lines)}]', 1)
 
 
 def _read(file: bytes) -> Policies:
     if len(file) > MAX_FILE_BYTES:
         raise Problem(413, "too_large", f"a file of policies has at most {MAX_FILE_BYTES} bytes")
+    if not file.strip():
+        raise Problem(400, "invalid_policies", "the file is empty; a policies.yml names a default and policies")
     try:
         return parse(file.decode(), Policies)
     except UnicodeDecodeError:
@@ -130,18 +159,19 @@ def _read(file: bytes) -> Policies:
 
 async def _changes(asking: Asking, new: Policies, as_of: date | None) -> tuple[list[PolicyChange], int]:
     """Both judgements of an account are from one tally, so that only the policies differ; and how many there were."""
-    lines = sorted(await asking.lines(as_of), key=lambda line: line.account.account)
+    lines = {line.account.account: line for line in await asking.lines(as_of)}
+    names = sorted(lines)
     changes: list[PolicyChange] = []
-    for start in range(0, len(lines), _AT_A_TIME):
-        part = {line.account.account: line for line in lines[start : start + _AT_A_TIME]}
-        tallies = await asking.tally.on({name: line.kpis.as_of for name, line in part.items()})
-        for name, line in part.items():
-            before = _judged(asking.evaluation.kpis(name, tallies[name]).adoption)
-            after = _judged(asking.evaluation.kpis(name, tallies[name], policies=new).adoption)
+    for start in range(0, len(names), _AT_A_TIME):
+        part = names[start : start + _AT_A_TIME]
+        tallies = await asking.tally.on({name: lines[name].kpis.as_of for name in part})
+        async for name in in_turns(part):
+            line = lines[name]
+            before = _judged(asking.evaluation.adoption(name, tallies[name]))
+            after = _judged(asking.evaluation.adoption(name, tallies[name], new))
             if before != after:
                 told = {"account": name, "name": line.account.name, "owner": line.account.owner}
                 changes.append(PolicyChange(**told, as_of=line.kpis.as_of, before=before, after=after))
-        await asyncio.sleep(0)
     return changes, len(lines)
 
 
@@ -163,6 +193,14 @@ def _answer(policies: Policies, problem: str | None) -> PoliciesAnswer:
         ],
         problem=problem,
     )
+
+
+def _rows(answer: PoliciesAnswer) -> Iterator[PolicyRow]:
+    for name, versions in answer.policies.items():
+        for one in versions:
+            about = {"kind": "step", "since": one.since, "policy": name, "anchor": one.anchor}
+            yield from (PolicyRow.model_validate(about | step.model_dump()) for step in one.steps)
+    yield from (PolicyRow.model_validate({"kind": "assignment"} | one.model_dump()) for one in answer.assignments)
 
 
 def _version(ladder: Ladder) -> VersionAnswer:

@@ -1,5 +1,6 @@
 """Answers about trials and the team's quarter. Computes no number."""
 
+from collections.abc import Sequence
 from datetime import date
 from itertools import islice
 from typing import Annotated, Literal, NamedTuple
@@ -7,14 +8,15 @@ from typing import Annotated, Literal, NamedTuple
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from uptake.lists import table
 from uptake.messages.fields import MAX_INTEGER
 from uptake.messages.kpi import TeamKpis, Trial, TrialUsage
 from uptake_metrics import sales_snapshots, trials
 from uptake_metrics.accounts import Account
 from uptake_metrics.activity import TRIAL
 from uptake_metrics.answers.asking import Asking, in_range
-from uptake_metrics.answers.table import table
 from uptake_metrics.ordering import Keys, checked, in_turns, ordered
+from uptake_metrics.tally import Tallied
 from uptake_metrics.team import days_of
 from uptake_metrics.trials import Complexity, TrialClock
 
@@ -130,8 +132,12 @@ def router(asking: Asking) -> APIRouter:
         """Every opportunity that was in stage 4 or beyond by the end of a day, the running ones first."""
         day = asking.sales.today if query.as_of is None else in_range(query.as_of, asking.sales.today)
         told = [_told(asking, clock, day) async for clock in in_turns(await asking.sales.trials(day))]
+        if query.account is not None and all(one.trial.account != query.account for one in told):
+            asking.require(query.account)  # an account without trials is no slip in its name
         rows = await ordered(filter(query.covers, told), SORTS, query.sort, tie=lambda one: one.trial.opportunity)
-        lines = [await _line(asking, one, query.as_of) for one in islice(rows, query.limit)]
+        shown = list(islice(rows, query.limit))
+        tallied = await _tallied(asking, shown, query.as_of)
+        lines = [_line(one, tallied[one.trial.account]) async for one in in_turns(shown)]
         return table(lines, query.format, TrialLine)
 
     @router.get("/api/v1/team", response_model=TeamKpis)
@@ -149,13 +155,13 @@ def _told(asking: Asking, clock: TrialClock, day: date) -> Told:
     return Told(clock, asking.register.account(clock.account), trial, flags)
 
 
-async def _line(asking: Asking, one: Told, as_of: date | None) -> TrialLine:
-    """The usage is of the account's own local day."""
-    name = one.trial.account
-    day = as_of or asking.board.today(name)
-    tallied = asking.tally.now(name, day, TRIAL)
-    if tallied is None:
-        (tallied,) = await asking.tally.days(name, day, day, TRIAL)
+async def _tallied(asking: Asking, shown: Sequence[Told], as_of: date | None) -> dict[str, Tallied]:
+    """By account; the usage is of the account's own local day."""
+    names = {one.trial.account for one in shown}
+    return await asking.tally.on({name: as_of or asking.board.today(name) for name in names}, TRIAL)
+
+
+def _line(one: Told, tallied: Tallied) -> TrialLine:
     about = {field: getattr(one.account, field) for field in ("name", "region", "owner")}
     return TrialLine.model_validate(
         one.trial.model_dump()

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel
 
-from uptake_metrics.answers.table import cell, columns_of, table
+from uptake.lists import cell, columns_of, table
 
 
 class Ratio(BaseModel):

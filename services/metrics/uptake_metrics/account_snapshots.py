@@ -1,0 +1,56 @@
+"""What is published of a day of an account: puts the message together. Stores and sends none."""
+
+from datetime import datetime
+
+from uptake.messages.kpi import AccountKpis, AccountSnapshot
+from uptake_metrics import features, worklist
+from uptake_metrics.accounts import Account
+from uptake_metrics.feature_tally import Uses
+from uptake_metrics.seats import SeatChange
+from uptake_metrics.snapshots import Snapshot
+from uptake_metrics.use_cases import UseCases
+from uptake_metrics.zones import closes_at
+
+_ATTRIBUTES = (
+    "name",
+    "region",
+    "segment",
+    "plan",
+    "owner",
+    "deputy",
+    "executive",
+    "manager",
+    "churned_at",
+    "production_date",
+    "contract_start",
+)
+
+
+def of_day(
+    account: Account,
+    kpis: AccountKpis,
+    uses: Uses,
+    taxonomy: UseCases,
+    rise: SeatChange | None,
+    facts_to: int | None,
+    now: datetime,
+) -> Snapshot:
+    """One revision of the day of `kpis`; `account` as it was on that day."""
+    day = kpis.as_of
+    used = uses.mau[day]
+    unknown = features.why_unknown(kpis, used.total)
+    message = AccountSnapshot(
+        account=account.account,
+        **{field: getattr(account, field) for field in _ATTRIBUTES},
+        seats_changed_on=rise and rise.on,
+        seats_before=rise and rise.before,
+        seat_grace_until=rise and rise.grace_until,
+        published_at=now,
+        closed_at=closes_at(day, account.time_zone),
+        facts_to=facts_to,
+        kpis=kpis,
+        use_cases=features.use_case_kpis(used, taxonomy, unknown),
+        breadth=features.breadth(used, taxonomy, unknown),
+        features_first_used=uses.first_used_on(day),
+    )
+    return Snapshot(worklist.account(account.account), day, kpis.revision, message.model_dump(mode="json"))
