@@ -2,21 +2,30 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake import database
+from uptake.messages.alerts import AlertData
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
 from uptake.settings import DatabaseSettings
+from uptake_alerting import outbox
 from uptake_alerting.courier import Courier
+from uptake_alerting.dispatch import Dispatch, InForce
+from uptake_alerting.episodes import episode_id
+from uptake_alerting.outbox import NewEvent
+from uptake_alerting.roster import Roster
 from uptake_alerting.routes import RoutesFile
-from uptake_alerting.senders import new_client
+from uptake_alerting.rules import RULES
+from uptake_alerting.senders import new_outlet
+from uptake_alerting.tables import episode
 
 
 def _account_day(day: date, mau: int | None = 24, **other: Any) -> AccountSnapshot:
@@ -135,6 +144,47 @@ async def engine(settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
     await made.dispose()
 
 
+@pytest.fixture
+def fire(engine: AsyncEngine) -> Callable[..., Awaitable[str]]:
+    """Writes an open alert of an account as evaluation does, with its event; `columns` are of the episode."""
+
+    async def run(
+        subject: str = "acme",
+        at: datetime = datetime(2026, 5, 4, 9, tzinfo=UTC),
+        columns: dict[str, Any] | None = None,
+        **other: Any,
+    ) -> str:
+        known: dict[str, Any] = {
+            "rule": "adoption-below-target",
+            "number": 1,
+            "subject_kind": "account",
+            "subject": subject,
+            "account": subject,
+            "region": "emea",
+            "severity": "warning",
+            "state": "firing",
+            "reason": "firing",
+            "since": date(2026, 5, 1),
+            "fired_at": at,
+            "detected_at": at,
+            "owner": "ce-1",
+            "summary": f"{subject} is below its adoption target",
+            "next_step": "Ask.",
+            "values": {},
+        }
+        known |= other
+        data = AlertData(episode=episode_id(known["rule"], subject, known["number"]), **known)
+        same = ("rule", "subject", "number", "account", "severity", "state", "reason", "since", "fired_at")
+        row = {name: known[name] for name in (*same, "detected_at")}
+        row |= {"id": data.episode, "data": data.model_dump(mode="json"), "look_at": None}
+        async with engine.begin() as connection:
+            await connection.execute(insert(episode).values(row | (columns or {})))
+            await outbox.add_events(connection, [NewEvent("firing", data)])
+        return data.episode
+
+    return run
+
+
 @dataclass
 class Got:
     path: str
@@ -204,6 +254,29 @@ def routes_file(tmp_path: Path) -> Callable[[str], RoutesFile]:
     return write
 
 
+@pytest.fixture
+def dispatch_of(engine: AsyncEngine) -> Callable[..., Dispatch]:
+    """The dispatcher of one replica; new alerts need not settle."""
+
+    def make(routes: RoutesFile, roster: Roster | None = None) -> Dispatch:
+        known = roster or Roster()
+        return Dispatch(engine, lambda: InForce(RULES, known, routes.current()), 0)
+
+    return make
+
+
+@pytest.fixture
+def look(dispatch_of: Callable[..., Dispatch]) -> Callable[..., Awaitable[None]]:
+    """Looks at everything that is due, with these routes and this roster."""
+
+    async def run(routes: RoutesFile, now: datetime, roster: Roster | None = None) -> None:
+        dispatch = dispatch_of(routes, roster)
+        while await dispatch.step(now):
+            pass
+
+    return run
+
+
 @dataclass
 class Outcomes:
     seen: list[tuple[str, str, str]] = field(default_factory=list)
@@ -216,10 +289,10 @@ class Outcomes:
 async def courier_of(engine: AsyncEngine) -> AsyncIterator[Callable[[RoutesFile], tuple[Courier, Outcomes]]]:
     """A courier as one replica has it, with the outcomes it counted."""
     async with contextlib.AsyncExitStack() as stack:
-        client = await stack.enter_async_context(new_client())
+        outlet = await stack.enter_async_context(new_outlet())
 
         def make(routes: RoutesFile) -> tuple[Courier, Outcomes]:
             outcomes = Outcomes()
-            return Courier(engine, routes, client, outcomes), outcomes
+            return Courier(engine, routes, outlet, outcomes), outcomes
 
         yield make

@@ -35,6 +35,7 @@ async def start(settings, nats_server, js, tmp_path):
         nats_url=nats_server.url,
         config_dir=tmp_path / "config",
         tick_s=0.1,
+        settle_s=0,
     )
     async with contextlib.AsyncExitStack() as stack:
 
@@ -143,8 +144,11 @@ async def test_routes_that_appear_later_bring_the_notice(start, js, account_day,
     client = await start()
     assert "default: []" in (tmp_path / "config" / "routes.yml").read_text()
     await publish(js, *bad_days(account_day))
-    (alert,) = await until(found_in(client))
-    assert alert["undeliverable"]
+
+    async def undeliverable():
+        return [alert for alert in await found_in(client)() if alert["undeliverable"]]
+
+    await until(undeliverable)
     assert 'uptake_alerts_undeliverable{rule="adoption-below-target"} 1.0' in (await client.get("/metrics")).text
     to_receiver()
     await asyncio.wait_for(receiver.arrived.wait(), 20)

@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import func, select, update
 
-from uptake_alerting import evaluation, listing, outbox, store, ticker
+from uptake_alerting import evaluation, listing, store, ticker
 from uptake_alerting.fold import Judged, State, fold
-from uptake_alerting.routes import Routes, RoutesFile, parse
+from uptake_alerting.listing import Choice
+from uptake_alerting.routes import RoutesFile
 from uptake_alerting.rules import ADOPTION_BELOW_TARGET, judge_adoption
 from uptake_alerting.tables import alert_event, delivery, instance, sample
 
@@ -19,16 +20,19 @@ channels:
   team: {type: slack, url: "http://x/", serves: [ce-1]}
 default: [ops]
 """
-ROUTES = parse(ROUTES_YML)
+ROUTES = RoutesFile(None, ROUTES_YML)
 START = date(2026, 4, 1)
 NOW = datetime(2026, 5, 8, 3, tzinfo=UTC)
 
 
 @pytest.fixture
-def take(engine):
+def take(engine, look):
+    """Evaluates, and plans whom to tell."""
+
     async def run(*snapshots, routes=ROUTES, now=NOW):
         async with engine.begin() as connection:
-            await evaluation.take(connection, snapshots, routes, now)
+            await evaluation.take(connection, snapshots, now)
+        await look(routes, now)
 
     return run
 
@@ -37,8 +41,8 @@ def take(engine):
 def alerts(engine):
     async def run():
         async with engine.connect() as connection:
-            found = await listing.alerts(connection, None, 100)
-            return [await listing.alert(connection, one.episode) for one in found]
+            found = await listing.alerts(connection, Choice(), 100, NOW)
+            return [await listing.alert(connection, one.episode, NOW) for one in found]
 
     return run
 
@@ -208,12 +212,13 @@ async def test_accounts_do_not_mix(take, alerts, history):
     assert [a.subject for a in await alerts()] == ["acme"]
 
 
-async def test_two_replicas_that_evaluate_at_once_tell_it_once(engine, alerts, history):
+async def test_two_replicas_that_evaluate_at_once_tell_it_once(engine, alerts, history, look):
     days = history("BBB")
 
     async def replica():
         async with engine.begin() as connection:
-            await evaluation.take(connection, days, ROUTES, NOW)
+            await evaluation.take(connection, days, NOW)
+        await look(ROUTES, NOW)
 
     await asyncio.gather(*(replica() for _ in range(6)))
     (alert,) = await alerts()
@@ -230,7 +235,7 @@ async def test_an_evaluation_waits_for_another_of_the_same_instance_and_goes_on_
         other = asyncio.create_task(take(third))
         await asyncio.wait([other], timeout=0.2)
         assert not other.done()
-        await evaluation.take(slow, [second], ROUTES, NOW)
+        await evaluation.take(slow, [second], NOW)
     await other
     assert [a.state for a in await alerts()] == ["firing"]
 
@@ -238,12 +243,12 @@ async def test_an_evaluation_waits_for_another_of_the_same_instance_and_goes_on_
 TRIAL_OVER = datetime(2026, 2, 23, 23, tzinfo=UTC)
 
 
-async def test_a_trial_runs_over_without_any_message(take, alerts, engine, trial):
+async def test_a_trial_runs_over_without_any_message(take, alerts, engine, trial, look):
     await take(trial(), now=datetime(2026, 2, 3, tzinfo=UTC))
-    routes = RoutesFile(None, ROUTES_YML)
-    await ticker.tick(engine, routes, TRIAL_OVER - timedelta(seconds=1))
+    await ticker.tick(engine, TRIAL_OVER - timedelta(seconds=1))
     assert await alerts() == []
-    await ticker.tick(engine, routes, TRIAL_OVER + timedelta(hours=5))
+    await ticker.tick(engine, TRIAL_OVER + timedelta(hours=5))
+    await look(ROUTES, TRIAL_OVER + timedelta(hours=5))
     (alert,) = await alerts()
     assert (alert.rule, alert.subject, alert.account, alert.state) == ("trial-breached", "o1", "acme", "firing")
     assert (alert.since, alert.fired_at) == (date(2026, 2, 24), TRIAL_OVER)
@@ -252,10 +257,10 @@ async def test_a_trial_runs_over_without_any_message(take, alerts, engine, trial
     assert alert.why == ["team: this channel serves ce-1, who owns the account of the trial"]
 
 
-async def test_two_replicas_that_tick_at_once_tell_it_once(take, alerts, engine, trial):
+async def test_two_replicas_that_tick_at_once_tell_it_once(take, alerts, engine, trial, look):
     await take(*(trial(opportunity=f"o{i}") for i in range(20)), now=datetime(2026, 2, 3, tzinfo=UTC))
-    routes = RoutesFile(None, ROUTES_YML)
-    await asyncio.gather(*(ticker.tick(engine, routes, TRIAL_OVER) for _ in range(5)))
+    await asyncio.gather(*(ticker.tick(engine, TRIAL_OVER) for _ in range(5)))
+    await asyncio.gather(*(look(ROUTES, TRIAL_OVER) for _ in range(5)))
     found = await alerts()
     assert len(found) == 20
     assert all(len(a.deliveries) == len(a.transitions) == 1 for a in found)
@@ -278,19 +283,19 @@ async def test_how_the_alert_of_a_trial_ends(take, alerts, trial, what, state):
 async def test_a_reclassified_trial_is_looked_at_again_at_its_new_limit(take, alerts, engine, trial):
     await take(trial(), now=TRIAL_OVER)
     await take(trial(revision=2, complexity="complex", target_days=30, breached_on=date(2026, 3, 5)), now=TRIAL_OVER)
-    await ticker.tick(engine, RoutesFile(None, ROUTES_YML), datetime(2026, 3, 5, tzinfo=UTC))
+    await ticker.tick(engine, datetime(2026, 3, 5, tzinfo=UTC))
     assert [(a.number, a.state) for a in await alerts()] == [(2, "firing"), (1, "closed")]
 
 
-async def test_an_alert_without_any_channel_is_open_and_undeliverable_until_one_appears(take, alerts, engine, history):
-    await take(*history("BBB"), routes=Routes())
+async def test_an_alert_without_any_channel_is_open_and_undeliverable_until_one_appears(take, alerts, look, history):
+    await take(*history("BBB"), routes=RoutesFile(None))
     (alert,) = await alerts()
     assert alert.undeliverable
     assert alert.deliveries == []
-    await ticker.tick(engine, RoutesFile(None), NOW)
+    await look(RoutesFile(None), NOW)
     assert (await alerts())[0].undeliverable
     for _ in range(2):
-        await ticker.tick(engine, RoutesFile(None, ROUTES_YML), NOW)
+        await look(ROUTES, NOW)
     (alert,) = await alerts()
     assert not alert.undeliverable
     assert [(d.channel, d.kind) for d in alert.deliveries] == [("team", "trigger")]
@@ -358,11 +363,10 @@ async def test_a_day_of_which_nobody_says_when_it_closed_is_no_sample(take, aler
 
 
 async def test_a_terminal_alone_does_not_make_an_alert_heard(take, alerts, engine, history):
-    """API, gauge and clock agree on what undeliverable is: only a trigger counts."""
+    """API and gauge agree on what undeliverable is: only what opens a thread counts."""
     await take(*history("BBB"))
     async with engine.begin() as connection:
         await connection.execute(update(delivery).values(kind="terminal"))
     assert [a.undeliverable for a in await alerts()] == [True]
     async with engine.connect() as connection:
         assert await listing.undeliverable(connection) == ["adoption-below-target"]
-        assert len(await outbox.unheard(connection)) == 1

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from uptake_alerting.patience import Sent, after, judge, retry_after_s
+from uptake_alerting.patience import Next, Sent, after, judge, retry_after_s
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -77,3 +77,12 @@ def test_429_pauses_the_whole_destination_as_long_as_it_asks_but_an_hour_at_most
 def test_429_without_a_time_pauses_for_our_own():
     found = after(Sent("retry", "http_429"), 1, NOW, NOW, 0.0)
     assert found.pause_until == NOW + timedelta(seconds=5)
+
+
+def test_what_the_channel_gave_back_is_kept():
+    found = after(Sent("delivered", "ok", reference={"ts": "1"}), 1, NOW, NOW, 0.5)
+    assert (found.status, found.reference) == ("delivered", {"ts": "1"})
+
+
+def test_a_skip_of_the_sender_stays_one():
+    assert after(Sent("skipped", "episode_ended"), 2, NOW, NOW, 0.5) == Next("skipped", "episode_ended")

@@ -15,7 +15,6 @@ from uptake.provision import provision
 from uptake.settings import BrokerSettings
 from uptake_alerting import evaluation, outbox, relay
 from uptake_alerting.relay import relay_once
-from uptake_alerting.routes import Routes
 
 NOW = datetime(2026, 5, 8, 3, tzinfo=UTC)
 
@@ -32,7 +31,7 @@ async def js(nats_server):
 async def two_events(engine, account_day):
     days = [account_day(date(2026, 4, 1 + i), mau) for i, mau in enumerate([24, 24, 24, 60, 60, 60])]
     async with engine.begin() as connection:
-        await evaluation.take(connection, days, Routes(), NOW)
+        await evaluation.take(connection, days, NOW)
 
 
 async def stored(js):

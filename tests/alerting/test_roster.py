@@ -1,46 +1,45 @@
-"""Who gets a notice, as a table."""
+"""What the roster says of people and regions: whose zone, whose holidays, and what a region is called."""
+
+from datetime import date
 
 import pytest
 
-from uptake_alerting.roster import fallback, people_of_account, people_of_trial, recipients
+from uptake import config
+from uptake_alerting.roster import Roster
 
-SERVES = {"ops": (), "west": ("ce-1", "ce-3"), "team": ("ce-1",), "deputies": ("ce-2",)}
-OWNED = people_of_account("ce-1", "ce-2")
+ROSTER = config.parse(
+    """
+people:
+- {name: ann, region: west}
+- {name: bob, region: west, time_zone: Asia/Singapore}
+- {name: cem, region: plain}
+- {name: dan}
+holidays: {us: {2026-12-25: Christmas Day}}
+regions:
+  west: {time_zone: America/Los_Angeles, accounts: [US West, amer], holidays: us}
+  plain: {time_zone: Europe/London}
+""",
+    Roster,
+)
 
 
 @pytest.mark.parametrize(
-    ("people", "default", "told"),
+    ("name", "zone", "holidays"),
     [
-        (OWNED, ["ops"], ["west", "team"]),
-        (people_of_account("ce-9", "ce-2"), ["ops"], ["deputies"]),
-        (people_of_account(None, "ce-2"), ["ops"], ["deputies"]),
-        (people_of_account("ce-9", None), ["ops"], ["ops"]),
-        (people_of_account(None, None), ["ops", "team"], ["ops", "team"]),
-        (people_of_account("ce-9", None), [], []),
-        (people_of_trial("ce-2", "ce-1"), ["ops"], ["deputies"]),
-        (people_of_trial(None, "ce-3"), ["ops"], ["west"]),
+        ("ann", "America/Los_Angeles", [date(2026, 12, 25)]),
+        ("bob", "Asia/Singapore", [date(2026, 12, 25)]),  # at home elsewhere, the holidays are the region's
+        ("cem", "Europe/London", []),
+        ("dan", "UTC", []),
     ],
 )
-def test_the_first_person_whom_a_channel_serves_else_the_default_channels(people, default, told):
-    assert [r.channel for r in recipients(people, SERVES, default)] == told
+def test_zone_and_holidays_of_a_person(name, zone, holidays):
+    person = ROSTER.by_name[name]
+    assert (ROSTER.zone_of(person), list(ROSTER.holidays_of(person))) == (zone, holidays)
 
 
 @pytest.mark.parametrize(
-    ("people", "why"),
-    [
-        (OWNED, "this channel serves ce-1, who owns the account"),
-        (people_of_account("x", "ce-2"), "this channel serves ce-2, who stands in for the owner of the account"),
-        (people_of_trial("ce-3", None), "this channel serves ce-3, who runs the trial"),
-        (people_of_account("x", "y"), "this is a default channel, and no channel serves x or y"),
-        (people_of_trial("x", "x"), "this is a default channel, and no channel serves x"),
-        ([], "this is a default channel, and nobody owns the subject"),
-    ],
+    ("stated", "region"),
+    [("west", "west"), ("US West", "west"), ("amer", "west"), ("plain", "plain"), ("emea", None), (None, None)],
 )
-def test_it_says_why(people, why):
-    assert recipients(people, SERVES, ["ops"])[0].why == why
-
-
-def test_a_channel_that_failed_hands_over_to_the_other_default_channels():
-    assert [r.channel for r in fallback(["ops", "team"], "ops")] == ["team"]
-    assert fallback(["ops", "team"], "ops")[0].why == "this is a default channel, and ops failed"
-    assert fallback(["ops"], "ops") == ()
+def test_the_region_that_the_facts_of_an_account_mean(stated, region):
+    assert ROSTER.region_of(stated) == region

@@ -37,7 +37,15 @@ def test_the_shipped_file_is_valid_and_empty_and_an_empty_one_is_too():
 def test_the_shipped_example_is_valid_once_it_is_uncommented():
     lines = SHIPPED.split("# channels:\n")[1].split("\nchannels: {}")[0].splitlines()
     example = "channels:\n" + "\n".join(line.removeprefix("# ") for line in lines)
-    assert sorted(parse(example).channels) == ["ops", "team"]
+    assert {channel.type for channel in parse(example).channels.values()} == {
+        "webhook",
+        "slack",
+        "slack_app",
+        "email",
+        "pagerduty",
+        "alertmanager",
+        "apprise",
+    }
 
 
 @pytest.mark.parametrize(
@@ -46,12 +54,12 @@ def test_the_shipped_example_is_valid_once_it_is_uncommented():
         ("channels: [", "line 1: not YAML"),
         ("channels:\n  ops: {type: webhook\n", "line 3: not YAML"),
         ("- a\n", "line 1: the file"),
-        ("defautl: [ops]\n", "line 1: defautl: Extra inputs are not permitted"),
-        (GOOD.replace("    secret:", "    secert:"), "line 6: channels.ops.webhook.secert: Extra inputs"),
+        ("defautl: [ops]\n", "line 1: defautl: is not known here"),
+        (GOOD.replace("    secret:", "    secert:"), "line 6: channels.ops.webhook.secert: is not known here"),
         (GOOD.replace("allow_private: true", "allow_private: perhaps"), "line 7: channels.ops.webhook.allow_private"),
         (GOOD.replace("serves: [ce-1]", "serves: [1]"), "line 8: channels.ops.webhook.serves.0"),
         (GOOD.replace("type: webhook", "type: pigeon"), "line 3: channels.ops: Input tag 'pigeon'"),
-        (GOOD.replace("    url: http://127.0.0.1:9/hook\n", ""), "line 3: channels.ops.webhook: Value error, needs"),
+        (GOOD.replace("    url: http://127.0.0.1:9/hook\n", ""), "line 3: channels.ops.webhook: needs"),
         (GOOD.replace("default: [ops]", "default: [oops]"), "default names unknown channels: oops"),
         (GOOD + "channels: {}\n", "line 11: channels stands twice"),
     ],

@@ -3,7 +3,7 @@
 import gzip
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +11,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from click.testing import CliRunner, Result
+
+from uptake_cli.app import main
 
 KEY = "the-key"
 
@@ -22,6 +25,7 @@ class FakeUptake:
     data: Path
     url: str = ""
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)  # by path, for GET
+    replies: dict[str, tuple[int, Any]] = field(default_factory=dict)  # by path, for POST
     verdicts: dict[str, tuple[str, str]] = field(default_factory=dict)  # by event id: status and reason
     busy: list[tuple[int, str | None]] = field(default_factory=list)  # what the next POSTs meet: status, Retry-After
     finished_imports: set[str] = field(default_factory=set)
@@ -39,6 +43,8 @@ class FakeUptake:
         if path != "/v1/events":
             said = json.loads(body)
             self.posts.append((path, said))
+            if path in self.replies:
+                return self.replies[path]
             if path == "/v1/imports" and self.reasons.setdefault(said["import_id"], said["reason"]) != said["reason"]:
                 return 409, {"error": "import_exists", "detail": "another reason"}
             return 201, {"import_id": said.get("import_id")}
@@ -113,3 +119,26 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeUptake
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def ask() -> Callable[..., Result]:
+    """`ask(*arguments)`: what `uptake` says to them; `stdin`: what somebody types."""
+
+    def ask(*arguments: object, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(main, list(map(str, arguments)), input=stdin)
+
+    return ask
+
+
+@pytest.fixture
+def shown(fake: FakeUptake, ask: Callable[..., Result]) -> Callable[..., list[str]]:
+    """`shown(path, answer, *arguments)`: the lines that are shown when the API answers so, words one space apart."""
+
+    def shown(path: str, answer: Any, *arguments: object) -> list[str]:
+        fake.answers[path] = (200, answer)
+        result = ask(*arguments)
+        assert result.exit_code == 0, result.output
+        return [" ".join(line.split()) for line in result.stdout.splitlines()]
+
+    return shown

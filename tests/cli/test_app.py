@@ -10,7 +10,7 @@ from uptake_cli.app import COMMANDS, main
 def test_these_commands_exist() -> None:
     assert set(main.commands) == {
         *("up", "send", "import", "accounts", "kpis", "users", "history", "portfolio", "trials", "team", "alerts"),
-        *("backup", "restore", "rebuild", "erase", "policy", "config", "instances"),
+        *("backup", "restore", "rebuild", "erase", "policy", "config", "instances", "silences"),
         *("features", "calendar", "correlation", "growth", "changes", "time-to-value"),
     }
 

@@ -22,10 +22,12 @@ def test_good_files_of_all_services_and_absent_ones(tmp_path: Path) -> None:
 def test_every_problem_of_every_service_is_told_with_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "policies.yml").write_text("default: gone\npolicies: {}\n")
     (tmp_path / "routes.yml").write_text("channels: {}\ndefault: [nobody]\n")
+    (tmp_path / "roster.yml").write_text("people:\n- {name: ann, region: mars}\n")
     code, said = check("--dir", tmp_path)
     assert code == 1
     assert f"{tmp_path / 'policies.yml'}: line 1: default.0.policy: names a policy that this file does not have" in said
     assert f"{tmp_path / 'routes.yml'}: line 1: " in said
+    assert f"{tmp_path / 'roster.yml'}: line 2: people.0.region: names a region that this file does not have" in said
 
 
 def test_problems_as_json(tmp_path: Path) -> None:

@@ -4,9 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-
-from uptake_cli.app import main
 
 PATH = "/api/v1/accounts/acme/explain"
 WINDOW = {"first_day": "2026-05-09", "last_day": "2026-05-10", "days": 2}
@@ -28,19 +25,15 @@ SAID |= {"attributes": {"policy": None, "telemetry": "full"}, "said_by": {"polic
 SAID |= {"kpis": {}}
 
 
-def ask(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["kpis", "acme", "--explain", *arguments])
-
-
 @pytest.fixture
-def text(fake: Any) -> str:
+def text(fake: Any, ask: Any) -> str:
     fake.answers[PATH] = (200, SAID)
-    return ask().stdout
+    return ask("kpis", "acme", "--explain").stdout
 
 
-def test_json_is_the_answer_as_it_came(fake: Any) -> None:
+def test_json_is_the_answer_as_it_came(fake: Any, ask: Any) -> None:
     fake.answers[PATH] = (200, SAID)
-    result = ask("--as-of", "2026-05-10", "--json")
+    result = ask("kpis", "acme", "--explain", "--as-of", "2026-05-10", "--json")
     assert (result.exit_code, result.stdout) == (0, json.dumps(SAID) + "\n")
     assert fake.gets == [(PATH, {"as_of": ["2026-05-10"]})]
 
@@ -75,10 +68,10 @@ def test_licences_and_attributes_name_the_fact_that_said_so(text: str) -> None:
     assert f"    telemetry is full, {said}\n" in text
 
 
-def test_the_first_lines_say_which_day_and_revision_it_is(fake: Any, text: str) -> None:
+def test_the_first_lines_say_which_day_and_revision_it_is(fake: Any, text: str, ask: Any) -> None:
     assert text.splitlines()[:2] == [
         "acme on 2026-05-10 (Europe/Berlin; closed 2026-05-11T00:00:00Z)",
         "revision 2",
     ]
     fake.answers[PATH] = (200, SAID | {"partial": True, "revision": 0})
-    assert "still open, closes 2026-05-11T00:00:00Z)\nnever published\n" in ask().stdout
+    assert "still open, closes 2026-05-11T00:00:00Z)\nnever published\n" in ask("kpis", "acme", "--explain").stdout

@@ -4,9 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-
-from uptake_cli.app import main
 
 ACME, ALL, CORRELATION = "/api/v1/accounts/acme/features", "/api/v1/features", "/api/v1/correlation"
 CALENDAR = "/api/v1/accounts/acme/calendar"
@@ -27,17 +24,6 @@ TOGETHER |= {"reason": None}
 ALONE = TOGETHER | {"n": 3, "pearson": None, "spearman": None, "reason": "too_few_accounts"}
 
 
-def ask(*arguments: str) -> Result:
-    return CliRunner().invoke(main, [*arguments])
-
-
-def shown(fake: Any, path: str, answer: Any, *arguments: str) -> list[str]:
-    fake.answers[path] = (200, answer)
-    result = ask(*arguments)
-    assert result.exit_code == 0, result.output
-    return [" ".join(line.split()) for line in result.stdout.splitlines()]
-
-
 @pytest.mark.parametrize(
     ("arguments", "path", "query", "answer"),
     [
@@ -49,7 +35,7 @@ def shown(fake: Any, path: str, answer: Any, *arguments: str) -> list[str]:
     ],
 )
 def test_json_is_the_answer_as_it_came(
-    fake: Any, arguments: list[str], path: str, query: dict[str, list[str]], answer: Any
+    fake: Any, arguments: list[str], path: str, query: dict[str, list[str]], answer: Any, ask: Any
 ) -> None:
     fake.answers[path] = (200, answer)
     result = ask(*arguments, "--json")
@@ -66,14 +52,14 @@ def test_json_is_the_answer_as_it_came(
         (["correlation"], CORRELATION),
     ],
 )
-def test_csv_is_asked_for(fake: Any, arguments: list[str], path: str) -> None:
+def test_csv_is_asked_for(fake: Any, arguments: list[str], path: str, ask: Any) -> None:
     fake.answers[path] = (200, [])
     assert ask(*arguments, "--csv").exit_code == 0
     assert fake.gets == [(path, {"format": ["csv"]})]
 
 
-def test_the_features_of_an_account(fake: Any) -> None:
-    lines = shown(fake, ACME, FEATURES, "features", "acme")
+def test_the_features_of_an_account(shown: Any) -> None:
+    lines = shown(ACME, FEATURES, "features", "acme")
     assert "day 2026-08-25, production, still open" in lines
     assert "use cases 1 of 2 in use, 0.3333 per active user" in lines
     assert "not counted 7 by actor events" in lines
@@ -84,11 +70,11 @@ def test_the_features_of_an_account(fake: Any) -> None:
     ]
 
 
-def test_over_all_accounts(fake: Any) -> None:
-    assert shown(fake, ALL, [OVERALL], "features")[-1] == "review 2 5 25.0 % 3 known, 1 unknown"
+def test_over_all_accounts(shown: Any) -> None:
+    assert shown(ALL, [OVERALL], "features")[-1] == "review 2 5 25.0 % 3 known, 1 unknown"
 
 
-def test_the_users_of_a_use_case_are_asked_for(fake: Any) -> None:
+def test_the_users_of_a_use_case_are_asked_for(fake: Any, ask: Any) -> None:
     path = "/api/v1/accounts/acme/users"
     fake.answers[path] = (200, {})
     ask("users", "acme", "--as-of", "2026-08-01", "--use-case", "review", "--environment", "trial", "--json")
@@ -96,22 +82,22 @@ def test_the_users_of_a_use_case_are_asked_for(fake: Any) -> None:
     assert fake.gets == [(path, query)]
 
 
-def test_a_month_that_is_not_over_says_so(fake: Any) -> None:
+def test_a_month_that_is_not_over_says_so(shown: Any) -> None:
     dark = MONTH | {"partial": False, "mau_calendar": None, "reason": "no_telemetry"}
-    assert shown(fake, CALENDAR, [MONTH, dark], "calendar", "acme")[-2:] == [
+    assert shown(CALENDAR, [MONTH, dark], "calendar", "acme")[-2:] == [
         "2026-08, still open 20",
         "2026-08 – no_telemetry",
     ]
 
 
-def test_what_goes_together_and_with_how_many(fake: Any) -> None:
-    assert shown(fake, CORRELATION, [TOGETHER, ALONE], "correlation")[-2:] == [
+def test_what_goes_together_and_with_how_many(shown: Any) -> None:
+    assert shown(CORRELATION, [TOGETHER, ALONE], "correlation")[-2:] == [
         "merge -0.5 0 9 1",
         "merge – too_few_accounts – too_few_accounts 3 1",
     ]
 
 
-def test_what_makes_no_sense_is_not_asked(fake: Any) -> None:
+def test_what_makes_no_sense_is_not_asked(fake: Any, ask: Any) -> None:
     assert ask("features", "--environment", "trial").exit_code == 2
     assert ask("calendar", "acme", "--from", "May").exit_code == 2
     assert fake.gets == []

@@ -4,9 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-
-from uptake_cli.app import main
 
 PORTFOLIO = "/api/v1/portfolio"
 ANSWER: dict[str, Any] = {
@@ -21,17 +18,6 @@ NOTHING = ANSWER | {"known": 0, "mean_ratio": None, "reason": "no_known_account"
 NOTHING |= {"pooled": {"num": 0, "den": 0, "value": None, "reason": "no_known_account"}}
 
 
-def ask(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["portfolio", *arguments])
-
-
-def shown(fake: Any, answer: Any) -> list[str]:
-    fake.answers[PORTFOLIO] = (200, answer)
-    result = ask()
-    assert result.exit_code == 0, result.output
-    return [" ".join(line.split()) for line in result.stdout.splitlines()]
-
-
 @pytest.mark.parametrize(
     ("arguments", "query"),
     [
@@ -43,15 +29,15 @@ def shown(fake: Any, answer: Any) -> list[str]:
         ),
     ],
 )
-def test_json_is_the_answer_as_it_came(fake: Any, arguments: list[str], query: dict[str, list[str]]) -> None:
+def test_json_is_the_answer_as_it_came(fake: Any, arguments: list[str], query: dict[str, list[str]], ask: Any) -> None:
     fake.answers[PORTFOLIO] = (200, ANSWER)
-    result = ask(*arguments, "--json")
+    result = ask("portfolio", *arguments, "--json")
     assert (result.exit_code, result.stdout) == (0, json.dumps(ANSWER) + "\n")
     assert fake.gets == [(PORTFOLIO, query)]
 
 
-def test_both_ratios_are_shown_by_name(fake: Any) -> None:
-    assert shown(fake, ANSWER) == [
+def test_both_ratios_are_shown_by_name(shown: Any) -> None:
+    assert shown(PORTFOLIO, ANSWER, "portfolio") == [
         "accounts 3, adoption known of 2",
         "mean of ratios 55.0 %",
         "pooled ratio 10.8 % 110/1010",
@@ -60,12 +46,12 @@ def test_both_ratios_are_shown_by_name(fake: Any) -> None:
     ]
 
 
-def test_the_unknown_is_a_dash_with_its_reason(fake: Any) -> None:
-    lines = shown(fake, NOTHING)
+def test_the_unknown_is_a_dash_with_its_reason(shown: Any) -> None:
+    lines = shown(PORTFOLIO, NOTHING, "portfolio")
     assert "mean of ratios – no_known_account" in lines
     assert "pooled ratio – no_known_account" in lines
 
 
 @pytest.mark.parametrize("arguments", [["--as-of", "today"], ["--status", "fine"]])
-def test_wrong_usage_is_exit_code_2(fake: Any, arguments: list[str]) -> None:
-    assert (ask(*arguments).exit_code, fake.gets) == (2, [])
+def test_wrong_usage_is_exit_code_2(fake: Any, arguments: list[str], ask: Any) -> None:
+    assert (ask("portfolio", *arguments).exit_code, fake.gets) == (2, [])

@@ -21,7 +21,7 @@ from uptake.messages.usage import UsageBatch
 from uptake.reader import Cursor, Entry
 from uptake.settings import DatabaseSettings
 from uptake_alerting import evaluation, listing, store
-from uptake_alerting.routes import Routes
+from uptake_alerting.listing import Choice
 from uptake_local import database_copy
 from uptake_metrics import http
 from uptake_metrics.answers.asking import Asking
@@ -146,7 +146,7 @@ async def test_nothing_stored_is_lost(upgraded: Upgraded) -> None:
 
 async def test_every_alert_is_what_it_was(upgraded: Upgraded) -> None:
     async with upgraded.engine.connect() as connection:
-        found = [await listing.alert(connection, told["id"]) for told in upgraded.told["alerts"]]
+        found = [await listing.alert(connection, told["id"], upgraded.now) for told in upgraded.told["alerts"]]
     assert len(found) == 2
     for told, now in zip(upgraded.told["alerts"], found, strict=True):
         assert now is not None
@@ -216,8 +216,8 @@ async def test_alerting_goes_on_with_the_next_closed_day(upgraded: Upgraded) -> 
     async with upgraded.engine.begin() as connection:
         at = await cursor.load(connection, "alerting", "kpi")
         await cursor.advance(connection, "alerting", "kpi", at, Cursor(at.stream_uuid, at.sequence + 1, upgraded.now))
-        await evaluation.take(connection, [after], Routes(), upgraded.now)
+        await evaluation.take(connection, [after], upgraded.now)
         samples = await store.load_samples(connection, ["acme"])
-        alerts = await listing.alerts(connection, "open", 10)
+        alerts = await listing.alerts(connection, Choice(state="open"), 10, upgraded.now)
     assert samples["acme"][-1].kpis.as_of == day
     assert sorted(alert.episode for alert in alerts) == sorted(told["id"] for told in upgraded.told["alerts"])

@@ -4,16 +4,19 @@
 |---|---|---|
 | KPI `kpi.account.v1.*`, `kpi.trial.v1.*` | `Intake.apply` | samples, episodes, events and notices in one transaction |
 | a snapshot that is none | `Intake.refuse` | REFUSED `refused.v1.metrics.invalid_snapshot` |
-| the clock, every `tick_s` | `ticker` | the same for trial days; alerts that reached nobody |
+| the clock, every `tick_s` | `ticker` | the same for trial days |
+| alerts that ask for a look | `dispatch` | notices, digests, breakers, alerts about alerting itself |
 | outbox `alert_event` | `relay` | ALERT `alert.v1.>` |
-| outbox `delivery` | `courier` | webhooks, Slack |
-| HTTP | `http` | `/api/v1/alerts`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
+| outbox `delivery` | `courier` | Slack, e-mail, webhooks, PagerDuty, Alertmanager, apprise |
+| the clock, every minute | `resending` | open alerts, to Alertmanager again |
+| HTTP | `http`, `answers` | `/api/v1/alerts`, `silences`, `breakers`, `oncall`; `/healthz`, `/readyz`, `/metrics` |
 """
 
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import structlog
 from fastapi import FastAPI
@@ -26,10 +29,15 @@ from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
 from uptake.reader import Cursor, Entry, Reader
 from uptake.refusing import refuse
 from uptake.start import start
-from uptake_alerting import evaluation, http, relay, ticker
+from uptake_alerting import evaluation, http, relay, resending, roster_file, ticker
+from uptake_alerting.answers import oncall, slack
 from uptake_alerting.courier import Courier
-from uptake_alerting.routes import FILE, RoutesFile, check
-from uptake_alerting.senders import new_client
+from uptake_alerting.dispatch import Dispatch, InForce
+from uptake_alerting.roster_file import RosterFile
+from uptake_alerting.routes import FILE, RoutesFile
+from uptake_alerting.routes import check as check_routes
+from uptake_alerting.rules import RULES
+from uptake_alerting.senders import new_outlet
 from uptake_alerting.settings import AlertingSettings
 from uptake_alerting.tables import SCHEMA
 from uptake_alerting.telemetry import Telemetry
@@ -43,8 +51,8 @@ log = structlog.get_logger(__name__)
 class Intake:
     """What the reader of KPI needs: where it stands, how a batch takes effect, where a bad snapshot goes."""
 
-    def __init__(self, engine: AsyncEngine, client: Client, routes: RoutesFile) -> None:
-        self._engine, self._client, self._routes = engine, client, routes
+    def __init__(self, engine: AsyncEngine, client: Client) -> None:
+        self._engine, self._client = engine, client
 
     async def position(self) -> Cursor:
         async with self._engine.connect() as connection:
@@ -55,7 +63,7 @@ class Intake:
         snapshots = [_parse(entry) for entry in entries]
         async with self._engine.begin() as connection:
             await cursor.advance(connection, SCHEMA, READER, expected, new)
-            await evaluation.take(connection, snapshots, self._routes.current(), utc_now())
+            await evaluation.take(connection, snapshots, utc_now())
 
     async def refuse(self, entry: Entry, error: Exception) -> None:
         js = self._client.jetstream()
@@ -68,16 +76,21 @@ def _parse(entry: Entry) -> evaluation.Snapshot:
 
 
 def build(settings: AlertingSettings) -> FastAPI:
-    """The service as one ASGI app; its lifespan connects, starts the four loops, and ends them."""
+    """The service as one ASGI app; its lifespan connects, starts the loops, and ends them."""
     engine = database.engine(settings, "alerting")
     routes = RoutesFile(settings.config_dir / FILE if settings.config_dir else None)
+    rosters = RosterFile(settings.config_dir / roster_file.FILE if settings.config_dir else None)
     health, told = telemetry.Health(), Telemetry()
+
+    def in_force() -> InForce:
+        return InForce(RULES, rosters.current(), routes.current(), settings.digest_at)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         routes.write_default()
+        rosters.write_default()
         client = await broker.connect(settings, "alerting")
-        intake = Intake(engine, client, routes)
+        intake = Intake(engine, client)
         reader = Reader(
             client,
             subjects.KPI,
@@ -89,13 +102,16 @@ def build(settings: AlertingSettings) -> FastAPI:
         )
         health.add("reader", lambda: reader.reason)
         told.reader_lag.set_function(lambda: reader.lag)
-        async with new_client() as http_client:
-            courier = Courier(engine, routes, http_client, told.attempt)
+        async with new_outlet() as outlet:
+            app.state.outlet = outlet
+            courier = Courier(engine, routes, outlet, told.attempt, lambda name: rosters.current().by_name.get(name))
             loops = [
                 asyncio.create_task(reader.run()),
                 asyncio.create_task(relay.run(engine, client.jetstream())),
-                asyncio.create_task(ticker.run(engine, routes, settings.tick_s)),
+                asyncio.create_task(ticker.run(engine, settings.tick_s)),
+                asyncio.create_task(Dispatch(engine, in_force, settings.settle_s).run()),
                 asyncio.create_task(courier.run()),
+                asyncio.create_task(resending.run(engine, routes, outlet)),
             ]
             try:
                 yield
@@ -108,13 +124,21 @@ def build(settings: AlertingSettings) -> FastAPI:
 
     async def metrics() -> list[bytes]:
         told.routes_valid(routes.error is None)
+        told.rota(rosters, utc_now())
         return [await told.text(engine, utc_now())]
 
     app = FastAPI(title="Uptake alerting", docs_url=None, redoc_url=None, lifespan=lifespan)
     problems.install(app)
-    app.include_router(http.router(engine))
+    app.include_router(http.router(engine, rosters, routes, utc_now))
+    app.include_router(oncall.router(engine, rosters, routes, utc_now))
+    app.include_router(slack.router(engine, routes, rosters, utc_now))
     app.router.routes.extend(telemetry.routes(health, extra=metrics))
     return app
+
+
+def check(config_dir: Path) -> list[str]:
+    """What is wrong with the files in a folder, each with its line."""
+    return [*check_routes(config_dir), *roster_file.check(config_dir, utc_now())]
 
 
 def main() -> int:

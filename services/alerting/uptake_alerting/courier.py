@@ -2,99 +2,130 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
-import httpx2
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake.clock import utc_now
-from uptake.loops import log_failure
+from uptake.loops import is_cancelled, log_failure
 from uptake_alerting import outbox, wording
+from uptake_alerting.channels import UNREADABLE, Channel
+from uptake_alerting.notices import Addressee
 from uptake_alerting.outbox import Claimed
 from uptake_alerting.patience import Next, Sent, after
-from uptake_alerting.roster import fallback
 from uptake_alerting.routes import Routes, RoutesFile
-from uptake_alerting.senders import Letter, send
+from uptake_alerting.senders import Letter, Outlet, send
+from uptake_alerting.threads import OPENERS
+from uptake_alerting.wording import Notice
 
-POLL_S, WORKERS = 0.5, 4
+POLL_S = 0.5
+AT_ONCE, PER_CHANNEL = 32, 4  # a channel that hangs holds back itself, and only so many of them all others
 DRAIN_S = 5.0  # a send that is under way may finish before the process ends
 
 log = structlog.get_logger(__name__)
 
 
 class Courier:
-    """`on_outcome(channel_type, outcome, reason)` counts every attempt."""
+    """`on_outcome(channel_type, outcome, reason)` counts every attempt; `person` finds somebody of the roster."""
 
     def __init__(
         self,
         engine: AsyncEngine,
         routes: RoutesFile,
-        client: httpx2.AsyncClient,
+        outlet: Outlet,
         on_outcome: Callable[[str, str, str], None],
+        person: Callable[[str], Addressee | None] = lambda name: None,
     ) -> None:
-        self._engine, self._routes, self._client, self._on_outcome = engine, routes, client, on_outcome
-        self._stopping = asyncio.Event()
+        self._engine, self._routes, self._outlet = engine, routes, outlet
+        self._on_outcome, self._person = on_outcome, person
+        self._under_way: Counter[str] = Counter()  # by channel
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._freed = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled; then no new delivery is claimed, and those under way get a little time."""
-        workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
         try:
-            await asyncio.wait(workers)  # unlike gather, it leaves them running when it is cancelled
+            while not is_cancelled():
+                if not await self._start_one():
+                    await self._wait()
+            raise asyncio.CancelledError
         finally:
-            self._stopping.set()
-            await asyncio.wait(workers, timeout=DRAIN_S)
-            for worker in workers:
-                worker.cancel()
-
-    async def _work(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                busy = await self.deliver_one(utc_now())
-            except Exception as error:
-                busy = False  # the claim's lease ends by itself, and the delivery is tried again
-                log_failure("a delivery", error)
-            if not busy:
-                await self._wait()
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_S):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=DRAIN_S)
+            for task in self._tasks:
+                task.cancel()
 
     async def deliver_one(self, now: datetime) -> bool:
         """False when nothing is due."""
-        routes = self._routes.current()
-        async with self._engine.begin() as connection:
-            claimed = await outbox.claim(connection, now)
+        claimed = await self._claim(now)
         if claimed is None:
             return False
-        following = await self._attempt(claimed, routes, now)
-        async with self._engine.begin() as connection:
-            spare = fallback(routes.default, claimed.channel)
-            await outbox.finish(connection, claimed, following, spare, routes, now)
-        self._tell(claimed, following)
+        await self._deliver(claimed, now)
         return True
 
+    async def _start_one(self) -> bool:
+        """False when there is nothing to start now."""
+        if len(self._tasks) >= AT_ONCE:
+            return False
+        try:
+            claimed = await self._claim(utc_now())
+        except Exception as error:
+            log_failure("a delivery", error)
+            return False
+        if claimed is None:
+            return False
+        self._under_way[claimed.channel] += 1
+        task = asyncio.create_task(self._carry(claimed))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _carry(self, claimed: Claimed) -> None:
+        try:
+            await self._deliver(claimed, utc_now())
+        except Exception as error:
+            log_failure("a delivery", error)  # the claim's lease ends by itself, and the delivery is tried again
+        finally:
+            self._under_way[claimed.channel] -= 1
+            self._freed.set()
+
+    async def _wait(self) -> None:
+        self._freed.clear()
+        try:
+            async with asyncio.timeout(POLL_S):
+                await self._freed.wait()
+        except TimeoutError:
+            pass
+
+    async def _claim(self, now: datetime) -> Claimed | None:
+        busy = [channel for channel, count in self._under_way.items() if count >= PER_CHANNEL]
+        async with self._engine.begin() as connection:
+            return await outbox.claim(connection, now, busy)
+
+    async def _deliver(self, claimed: Claimed, now: datetime) -> None:
+        routes = self._routes.current()
+        following = await self._attempt(claimed, routes, now)
+        async with self._engine.begin() as connection:
+            await outbox.finish(connection, claimed, following, now)
+        self._tell(claimed, following)
+
     async def _attempt(self, claimed: Claimed, routes: Routes, now: datetime) -> Next:
-        """The last look before sending. A trigger that may have arrived is sent again, so that its end can be told."""
-        if claimed.kind == "trigger" and claimed.episode_ended and not claimed.ambiguous:
-            return Next("skipped", "episode_ended")
+        """The last look before sending. What is skipped is planned anew."""
         channel = routes.channels.get(claimed.channel)
         if channel is None:
             return Next("skipped", "channel_removed")
-        letter = Letter(
-            claimed.id,
-            claimed.kind,
-            claimed.created_at,
-            claimed.why,
-            claimed.data,
-            wording.notice(claimed.data, claimed.why),
-        )
-        sent: Sent = await send(self._client, channel, letter, now)
+        person = self._person(claimed.person) if claimed.person is not None else None
+        if (reason := _outdated(claimed, channel, person)) is not None:
+            return Next("skipped", reason)
+        try:
+            letter = _letter(claimed, person)
+        except Exception as error:  # of a template: it stops this notice, and no other
+            log.error("a notice has no words", delivery=claimed.id, error=type(error).__name__)
+            return Next("failed", "broken")
+        sent: Sent = await send(self._outlet, channel, letter, now)
         return after(sent, claimed.attempts, claimed.created_at, now, random.random())  # noqa: S311 - spreads load
 
     def _tell(self, claimed: Claimed, following: Next) -> None:
@@ -111,3 +142,46 @@ class Courier:
             reason=following.reason,
             attempts=claimed.attempts,
         )
+
+
+def _outdated(claimed: Claimed, channel: Channel, person: Addressee | None) -> str | None:
+    """Why it must not go out any more. What may have opened a thread is made sure of, and the end goes to all who know.
+
+    A secret that cannot be read names no destination: the sender says so.
+    """
+    unsure = claimed.ambiguous and claimed.kind in OPENERS
+    if claimed.kind == "terminal" or unsure:
+        return None
+    if claimed.episode_ended:
+        return "episode_ended"
+    if person is not None and not person.active:
+        return "recipient_left"
+    moved = channel.destination(person) not in (claimed.destination, UNREADABLE)
+    return "destination_changed" if moved and claimed.thread is None else None
+
+
+def _letter(claimed: Claimed, person: Addressee | None) -> Letter:
+    return Letter(
+        delivery=claimed.id,
+        kind=claimed.kind,
+        sequence=claimed.sequence,
+        created_at=claimed.created_at,
+        why=claimed.why,
+        person=person,
+        destination=claimed.destination,
+        thread=claimed.thread,
+        data=claimed.data,
+        notice=_notice(claimed),
+        items=claimed.items,
+        attempts=claimed.attempts,
+        ambiguous=claimed.ambiguous,
+        ended=claimed.episode_ended and claimed.kind != "terminal",
+    )
+
+
+def _notice(claimed: Claimed) -> Notice:
+    """A notice without an event brings its own words."""
+    if claimed.data is not None:
+        return wording.notice(claimed.data, claimed.why)
+    content = claimed.content or {}
+    return Notice(str(content["headline"]), tuple(map(str, content["lines"])))

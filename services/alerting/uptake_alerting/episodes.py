@@ -8,6 +8,7 @@ from typing import Any, Literal
 from uptake.messages.kpi import TrialSnapshot
 from uptake.subjects import token
 from uptake_alerting.fold import Span, State
+from uptake_alerting.handling import CLOSED_BY_HAND
 from uptake_alerting.rules import judge_trial, trial_limit
 
 EpisodeState = Literal["firing", "recovering", "resolved", "closed"]
@@ -25,10 +26,16 @@ class Episode:
     fired_at: datetime
     ended_at: datetime | None
     values: Mapping[str, Any] = field(default_factory=dict)  # the numbers of its latest event
+    reason: str = ""
 
     @property
     def is_open(self) -> bool:
         return self.ended_at is None
+
+    def covers(self, span: Span) -> bool:
+        """That firing has been told of: it ended with the episode, or somebody had closed that while it lasted."""
+        told = span.ended_at is not None or self.reason == CLOSED_BY_HAND
+        return told and _overlap(self, span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ def reconcile(stored: Sequence[Episode], outcome: Outcome, now: datetime) -> lis
         changes += _continued(open_one, kept, outcome.state) if kept else _orphaned(open_one, outcome.orphan, now)
     number, past = max((e.number for e in stored), default=0), [e for e in stored if not e.is_open]
     for span in outcome.spans:
-        known = span is kept or (span.ended_at is not None and any(_overlap(e, span) for e in past))
+        known = span is kept or any(e.covers(span) for e in past)
         if not known:  # a firing that goes on after its terminal was told is a new episode, never a reopened one
             number += 1
             changes += _begun(number, span, outcome.state)

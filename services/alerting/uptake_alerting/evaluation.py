@@ -12,15 +12,12 @@ from typing import Any
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from uptake import subjects
 from uptake.messages.alerts import AlertData
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
 from uptake_alerting import outbox, store, wording
 from uptake_alerting.episodes import Change, Outcome, episode_id, outcome_of_trial, reconcile
 from uptake_alerting.fold import Judged, fold, move_checkpoint
-from uptake_alerting.outbox import Unheard
-from uptake_alerting.roster import Person, Recipient, people_of_account, people_of_trial, recipients
-from uptake_alerting.routes import Routes
+from uptake_alerting.outbox import NewEvent
 from uptake_alerting.rules import ADOPTION_BELOW_TARGET, TRIAL_BREACHED, Rule, judge_adoption
 from uptake_alerting.store import Instance
 from uptake_alerting.tables import episode
@@ -37,11 +34,11 @@ class Subject:
     account: str
     region: str | None
     owner: str | None
-    people: tuple[Person, ...]
+    people: dict[str, str | None]
     values: dict[str, Any]
 
 
-async def take(connection: AsyncConnection, snapshots: Iterable[Snapshot], routes: Routes, now: datetime) -> None:
+async def take(connection: AsyncConnection, snapshots: Iterable[Snapshot], now: datetime) -> None:
     """Keep the snapshots and evaluate whatever they changed. The same snapshots again change nothing.
 
     `snapshots` are in the order of the stream. Of a publication in several parts nothing is judged before the last one:
@@ -55,26 +52,16 @@ async def take(connection: AsyncConnection, snapshots: Iterable[Snapshot], route
     in_parts = {s.account for s in of_accounts if s.parts > 1} & complete
     days = {account: saved.get(account, set()) for account in complete & (saved.keys() | in_parts)}
     trials = await store.save_trials(connection, (s for s in known if isinstance(s, TrialSnapshot)))
-    await _evaluate_accounts(connection, ADOPTION_BELOW_TARGET, days, in_parts, routes, now)
+    await _evaluate_accounts(connection, ADOPTION_BELOW_TARGET, days, in_parts, now)
     instances = await store.lock(connection, TRIAL_BREACHED.name, trials)
-    await _evaluate_trials(connection, TRIAL_BREACHED, instances, routes, now)
+    await _evaluate_trials(connection, TRIAL_BREACHED, instances, now)
 
 
-async def tick(connection: AsyncConnection, routes: Routes, now: datetime) -> int:
+async def tick(connection: AsyncConnection, now: datetime) -> int:
     """What only the clock knows: trials whose limit has come. How many instances were looked at."""
     instances = await store.lock_due(connection, TRIAL_BREACHED.name, now, DUE_LIMIT)
-    await _evaluate_trials(connection, TRIAL_BREACHED, instances, routes, now)
+    await _evaluate_trials(connection, TRIAL_BREACHED, instances, now)
     return len(instances)
-
-
-def routable(unheard: Unheard, routes: Routes) -> list[Recipient]:
-    """Who could be told by now of an alert that reached nobody; destinations that were tried are out."""
-    people = [Person(name, role) for name, role in unheard.data.values["people"]]
-    return [
-        found
-        for found in recipients(people, routes.serves, routes.default)
-        if outbox.trigger_id(unheard.data.episode, found, routes) not in unheard.tried
-    ]
 
 
 async def _evaluate_accounts(
@@ -82,7 +69,6 @@ async def _evaluate_accounts(
     rule: Rule,
     changed: dict[str, set[date]],
     in_parts: set[str],  # days that came with earlier parts may have changed too
-    routes: Routes,
     now: datetime,
 ) -> None:
     instances = await store.lock(connection, rule.name, changed)
@@ -97,7 +83,7 @@ async def _evaluate_accounts(
         changes = reconcile(stored.get(found.subject, []), outcome, now)
         if changes:
             history = (await store.load_samples(connection, [found.subject]))[found.subject]
-            await _write(connection, rule, _account(history), changes, routes, now)
+            await _write(connection, rule, _account(history), changes, now)
         if after.checkpoint.day is not None and after.checkpoint != found.checkpoint:
             await store.drop_samples(connection, found.subject, after.checkpoint.day)
         evaluated.append((after, outcome.wake_at))
@@ -105,7 +91,7 @@ async def _evaluate_accounts(
 
 
 async def _evaluate_trials(
-    connection: AsyncConnection, rule: Rule, instances: Sequence[Instance], routes: Routes, now: datetime
+    connection: AsyncConnection, rule: Rule, instances: Sequence[Instance], now: datetime
 ) -> None:
     names = [i.subject for i in instances]
     snapshots = await store.load_trials(connection, names)
@@ -115,7 +101,7 @@ async def _evaluate_trials(
         snapshot, known = snapshots[found.subject], stored.get(found.subject, [])
         began_as = next((e.values.get("complexity") for e in known if e.is_open), None)
         outcome = outcome_of_trial(snapshot, found.state, began_as, now)
-        await _write(connection, rule, _trial(snapshot), reconcile(known, outcome, now), routes, now)
+        await _write(connection, rule, _trial(snapshot), reconcile(known, outcome, now), now)
         evaluated.append((replace(found, state=outcome.state), outcome.wake_at))
     await store.save_instances(connection, evaluated)
 
@@ -142,34 +128,27 @@ def _fold(rule: Rule, found: Instance, samples: Sequence[AccountSnapshot], *, wh
 def _account(history: Sequence[AccountSnapshot]) -> Subject:
     newest = history[-1]
     shown = next((s for s in reversed(history) if s.kpis.adoption.value is not None), newest)
-    people = tuple(people_of_account(newest.owner, newest.deputy))
+    people = {"owner": newest.owner, "deputy": newest.deputy, "executive": newest.executive, "manager": newest.manager}
     values = wording.values_of_account(shown, [s.kpis.adoption.value for s in history])
     return Subject(newest.account, newest.account, newest.region, newest.owner, people, values)
 
 
 def _trial(snapshot: TrialSnapshot) -> Subject:
     trial = snapshot.trial
-    people = tuple(people_of_trial(trial.engineer, snapshot.owner))
+    people = {"owner": snapshot.owner, "engineer": trial.engineer}
     values = wording.values_of_trial(snapshot)
     return Subject(trial.opportunity, trial.account, snapshot.region, trial.engineer or snapshot.owner, people, values)
 
 
 async def _write(
-    connection: AsyncConnection, rule: Rule, about: Subject, changes: Sequence[Change], routes: Routes, now: datetime
+    connection: AsyncConnection, rule: Rule, about: Subject, changes: Sequence[Change], now: datetime
 ) -> None:
-    """Episodes, events and notices of one instance. What has already ended when it is found is told to nobody."""
+    """Episodes and events of one instance. Who is told of them, and when, is decided at the next look."""
     for _, group in groupby(changes, lambda change: change.number):
         told = [(change, _data(rule, about, change, now)) for change in group]
         last, snapshot = told[-1]
-        await _save_episode(connection, snapshot, last)  # at once as it ends: a later one may be open beside it
-        for change, data in told:
-            subject = subjects.alert(change.kind, data.region, data.severity, rule.name, about.id)
-            event = await outbox.add_event(connection, change.kind, subject, data)
-            if change.ended_at is not None:
-                await outbox.end_notices(connection, data.episode, event, now)
-            elif change.kind == "firing" and last.ended_at is None:
-                found = recipients(about.people, routes.serves, routes.default)
-                await outbox.add_triggers(connection, data.episode, event, found, routes, now)
+        await _save_episode(connection, snapshot, last, now)  # at once as it ends: a later one may be open beside it
+        await outbox.add_events(connection, [NewEvent(change.kind, data) for change, data in told])
 
 
 def _data(rule: Rule, about: Subject, change: Change, now: datetime) -> AlertData:
@@ -190,17 +169,20 @@ def _data(rule: Rule, about: Subject, change: Change, now: datetime) -> AlertDat
         owner=about.owner,
         summary=wording.summary(rule.name, about.id, about.values, change.state, change.reason),
         next_step=wording.NEXT_STEPS[rule.name],
-        values=about.values | {"people": [[person.name, person.role] for person in about.people]},
+        values=about.values | {"about": about.people},
     )
 
 
-async def _save_episode(connection: AsyncConnection, data: AlertData, change: Change) -> None:
+async def _save_episode(connection: AsyncConnection, data: AlertData, change: Change, now: datetime) -> None:
     moved = {
         "state": change.state,
         "reason": change.reason,
         "since": change.since,
         "fired_at": change.fired_at,
         "ended_at": change.ended_at,
+        "account": data.account,
+        "severity": data.severity,
+        "look_at": now,
         "data": data.model_dump(mode="json"),
     }
     first = moved | {

@@ -1,30 +1,42 @@
 """What people ask about alerts, answered from the tables. Reads only."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from uptake.messages.alerts import AlertData
-from uptake.messages.fields import Instant
+from uptake.messages.alerts import AlertData, Severity
+from uptake.messages.fields import Day, Instant
+from uptake_alerting import gates
 from uptake_alerting.episodes import OPEN_STATES
+from uptake_alerting.notices import NoticeKind
 from uptake_alerting.outbox import UNDELIVERABLE
 from uptake_alerting.tables import alert_event, delivery, episode
+from uptake_alerting.threads import Status
 
-StateFilter = Literal["open", "firing", "recovering", "resolved", "closed"]
+StateFilter = Literal["open", "unacked", "acked", "snoozed", "firing", "recovering", "resolved", "closed"]
+Handled = Literal["unacked", "acked", "snoozed"]
 
 
 class Delivery(BaseModel):
-    """One notice to one channel. `reason` says why it is not delivered (yet), `why` why this channel gets it."""
+    """One notice to one channel. `reason` says why it is not delivered (yet), `why` why this channel gets it.
+
+    `collected`: it goes as a line of a digest, once that is due.
+    """
 
     id: str
-    kind: Literal["trigger", "terminal"]
+    kind: NoticeKind
+    sequence: int
+    person: str | None
     channel: str
     channel_type: str
     destination: str
     why: str
-    status: Literal["pending", "sending", "delivered", "failed", "skipped"]
+    status: Status
     reason: str | None
     attempts: int
     created_at: Instant
@@ -32,7 +44,10 @@ class Delivery(BaseModel):
 
 
 class Transition(BaseModel):
-    """One event of the alert's history; `published_at` is null while it waits for the broker."""
+    """One event of the alert's history; `published_at` is null while it waits for the broker.
+
+    `by` and `via`: who did it and through which door, where a person did; `note`: what they said.
+    """
 
     event: str
     kind: str
@@ -40,7 +55,38 @@ class Transition(BaseModel):
     reason: str
     at: Instant
     summary: str
+    by: str | None
+    via: str | None
+    note: str | None
     published_at: Instant | None
+
+
+class Gate(BaseModel):
+    """Why no notice goes out now. `until` is null when something else must happen than time; `what`: the silence, the
+    other rule, or the person who acked or is out of their working hours."""
+
+    reason: gates.Reason
+    until: Instant | None
+    what: str | None
+
+
+class Handling(BaseModel):
+    """What people did about it. An ack or a snooze that is over is not shown."""
+
+    state: Handled
+    acked_by: str | None
+    acked_at: Instant | None
+    ack_until: Instant | None
+    snoozed_until: Instant | None
+    assignee: str | None
+    escalation: int
+
+
+class Route(BaseModel):
+    """How its recipients were chosen: what became of each who was looked at, in words."""
+
+    level: int
+    steps: list[str]
 
 
 class Alert(AlertData):
@@ -52,42 +98,121 @@ class Alert(AlertData):
     episode: str = Field(serialization_alias="id")
     resolved_at: Instant | None
     undeliverable: bool
+    handling: Handling
+    gates: list[Gate]
     deliveries: list[Delivery]
 
 
 class AlertDetail(Alert):
+    """`route` is null until recipients were chosen."""
+
     why: list[str]
+    route: Route | None
     transitions: list[Transition]
+
+
+class AlertLine(BaseModel):
+    """An alert as a row of a table. `told`: the channels that heard of it."""
+
+    id: str
+    rule: str
+    subject_kind: str
+    subject: str
+    account: str | None
+    region: str | None
+    severity: Severity
+    state: str
+    reason: str
+    since: Day | None
+    fired_at: Instant | None
+    resolved_at: Instant | None
+    owner: str | None
+    assignee: str | None
+    handling: Handled
+    acked_by: str | None
+    ack_until: Instant | None
+    snoozed_until: Instant | None
+    gates: list[str]
+    told: list[str]
+    undeliverable: bool
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which alerts are meant: those that have every value that is given. `owner` has it, or had it assigned."""
+
+    state: StateFilter | None = None
+    rule: str | None = None
+    account: str | None = None
+    owner: str | None = None
+    severity: Severity | None = None
 
 
 _episodes = select(episode, UNDELIVERABLE.label("undeliverable"))
 
 
-async def alerts(connection: AsyncConnection, state: StateFilter | None, limit: int) -> list[Alert]:
+async def alerts(connection: AsyncConnection, choice: Choice, limit: int, now: datetime) -> list[Alert]:
     """The newest first."""
-    statement = _episodes.order_by(episode.c.fired_at.desc(), episode.c.id).limit(limit)
-    if state == "open":
-        statement = statement.where(episode.c.state.in_(OPEN_STATES))
-    elif state is not None:
-        statement = statement.where(episode.c.state == state)
-    rows = (await connection.execute(statement)).all()
+    statement = _episodes.where(*_conditions(choice, now)).order_by(episode.c.fired_at.desc(), episode.c.id)
+    rows = (await connection.execute(statement.limit(limit))).all()
     notices = await _deliveries(connection, [row.id for row in rows])
-    return [Alert(**_fields(row, notices.get(row.id, []))) for row in rows]
+    return [Alert(**_fields(row, notices.get(row.id, []), now)) for row in rows]
 
 
-async def alert(connection: AsyncConnection, episode_id: str) -> AlertDetail | None:
+async def alert(connection: AsyncConnection, episode_id: str, now: datetime) -> AlertDetail | None:
     row = (await connection.execute(_episodes.where(episode.c.id == episode_id))).first()
     if row is None:
         return None
     notices = (await _deliveries(connection, [episode_id])).get(episode_id, [])
-    why = [f"{notice.channel}: {notice.why}" for notice in notices if notice.kind == "trigger"]
-    fields = _fields(row, notices)
-    return AlertDetail(**fields, why=why, transitions=await _transitions(connection, episode_id))
+    why = [f"{notice.channel}: {notice.why}" for notice in notices if notice.kind in ("trigger", "escalation")]
+    route = Route(level=row.route["level"], steps=row.route["steps"]) if row.route is not None else None
+    history = await _transitions(connection, episode_id)
+    return AlertDetail(**_fields(row, notices, now), why=why, route=route, transitions=history)
+
+
+def line(found: Alert) -> AlertLine:
+    """The same as one row."""
+    heard = dict.fromkeys(notice.channel for notice in found.deliveries if notice.status == "delivered")
+    own = {name: getattr(found, name) for name in AlertLine.model_fields if name in Alert.model_fields}
+    own |= {name: value for name, value in found.handling if name in AlertLine.model_fields and name != "state"}
+    shut = [gate.reason for gate in found.gates]
+    told = {"id": found.episode, "handling": found.handling.state, "gates": shut, "told": list(heard)}
+    return AlertLine(**own | told)
 
 
 async def undeliverable(connection: AsyncConnection) -> list[str]:
     """The rule of each open alert that nobody heard of and nobody will."""
     return list(await connection.scalars(select(episode.c.rule).where(UNDELIVERABLE)))
+
+
+def _conditions(choice: Choice, now: datetime) -> list[ColumnElement[bool]]:
+    same = {name: getattr(choice, name) for name in ("rule", "account", "severity")}
+    found = [episode.c[name] == value for name, value in same.items() if value is not None]
+    if choice.owner is not None:
+        theirs = episode.c.data["owner"].astext == choice.owner
+        found.append(or_(theirs, episode.c.assignee == choice.owner))
+    if choice.state is not None:
+        found += _in_state(choice.state, now)
+    return found
+
+
+def _in_state(state: StateFilter, now: datetime) -> list[ColumnElement[bool]]:
+    """`open` is firing or recovering; `acked`, `snoozed` and `unacked` are of open ones too."""
+    snoozed = (episode.c.snoozed_until > now).is_(True)
+    acked = episode.c.acked_by.is_not(None) & or_(episode.c.ack_until.is_(None), episode.c.ack_until > now)
+    is_open = episode.c.state.in_(OPEN_STATES)
+    match state:
+        case "open":
+            return [is_open]
+        case "acked":
+            return [is_open, acked]
+        case "snoozed":
+            return [is_open, snoozed]
+        case "unacked":
+            return [is_open, ~acked, ~snoozed]
+        case _:
+            return [episode.c.state == state]
 
 
 async def _deliveries(connection: AsyncConnection, episodes: list[str]) -> dict[str, list[Delivery]]:
@@ -110,12 +235,53 @@ async def _transitions(connection: AsyncConnection, episode_id: str) -> list[Tra
             reason=row.reason,
             at=row.at,
             summary=row.body["data"]["summary"],
+            by=row.by,
+            via=row.body["data"].get("via"),
+            note=row.note,
             published_at=row.published_at,
         )
         for row in await connection.execute(mine)
     ]
 
 
-def _fields(row: Any, notices: list[Delivery]) -> dict[str, Any]:
-    of_row = {"detected_at": row.detected_at, "resolved_at": row.ended_at, "undeliverable": row.undeliverable}
-    return {**row.data, **of_row, "deliveries": notices}
+def _fields(row: Row[Any], notices: list[Delivery], now: datetime) -> dict[str, Any]:
+    of_row = {
+        "severity": row.severity,
+        "detected_at": row.detected_at,
+        "resolved_at": row.ended_at,
+        "undeliverable": row.undeliverable,
+    }
+    handling = _handling(row, now)
+    return {**row.data, **of_row, "handling": handling, "gates": _gates(row, handling, now), "deliveries": notices}
+
+
+def _handling(row: Row[Any], now: datetime) -> Handling:
+    """As of now: what has run out is over, even before anything has looked at the alert again."""
+    acked = row.acked_by is not None and (row.ack_until is None or now < row.ack_until)
+    snoozed = row.snoozed_until is not None and now < row.snoozed_until
+    return Handling(
+        state="snoozed" if snoozed else "acked" if acked else "unacked",
+        acked_by=row.acked_by if acked else None,
+        acked_at=row.acked_at if acked else None,
+        ack_until=row.ack_until if acked else None,
+        snoozed_until=row.snoozed_until if snoozed else None,
+        assignee=row.assignee,
+        escalation=row.escalation,
+    )
+
+
+def _gates(row: Row[Any], handling: Handling, now: datetime) -> list[Gate]:
+    """Those of the last look that are still shut; an ack and a snooze as they are now."""
+    ended = row.ended_at is not None
+    found = [gates.Gate.from_json(stored) for stored in row.gates if _still_shut(stored, ended)]
+    if handling.snoozed_until is not None and not ended:
+        found.append(gates.Gate("snoozed", handling.snoozed_until))
+    if handling.acked_by is not None and not ended:
+        found.append(gates.Gate("acked", handling.ack_until, handling.acked_by))
+    shut = [gate for gate in found if gate.until is None or now < gate.until]
+    return [Gate.model_validate(gate, from_attributes=True) for gate in shut]
+
+
+def _still_shut(stored: Mapping[str, Any], ended: bool) -> bool:
+    """An end is held back by quiet hours alone."""
+    return stored["reason"] == "quiet_hours" if ended else stored["reason"] not in ("acked", "snoozed")

@@ -1,33 +1,36 @@
 """The two outboxes as rows: alert events on their way to ALERT, notices on their way to channels. Sends nothing.
 
 The order of locks is instance, episode, delivery everywhere. A trigger is recorded as delivered under the lock of its
-episode, and an episode ends under the same lock: so whichever comes second sees the first, and a delivered trigger
-always gets its terminal.
+episode, and both that and the end of an episode ask for another look at it: so a delivered trigger always gets its
+terminal, whichever came first.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Row, and_, exists, func, select, update
+from sqlalchemy import Row, ScalarSelect, Select, and_, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from uptake import subjects
 from uptake.messages.alerts import AlertData, AlertEvent
+from uptake_alerting.notices import NoticeKind
 from uptake_alerting.patience import Next
-from uptake_alerting.roster import Recipient
-from uptake_alerting.routes import Routes
 from uptake_alerting.tables import alert_event, delivery, episode, pause
+from uptake_alerting.threads import OPENERS
 
+ROWS = 500  # of one statement
 LEASE = timedelta(seconds=60)  # four times what an attempt may take: a sender that lost it has crashed
-NoticeKind = Literal["trigger", "terminal"]
-
-_trigger = and_(delivery.c.episode == episode.c.id, delivery.c.kind == "trigger")
-_heard = exists().where(_trigger, delivery.c.status.in_(("pending", "sending", "delivered")))
-#: Of an episode: it is open, and its trigger neither reached anybody nor is on its way.
-UNDELIVERABLE = and_(episode.c.ended_at.is_(None), ~_heard)
+_opener = and_(delivery.c.episode == episode.c.id, delivery.c.kind.in_(OPENERS))
+_heard = exists().where(_opener, delivery.c.status.in_(("collected", "pending", "sending", "delivered")))
+#: Of an episode: it is open, no gate holds it back, and neither was anybody told of it nor is that on its way.
+UNDELIVERABLE = and_(
+    episode.c.ended_at.is_(None), episode.c.route.is_not(None), episode.c.gates == text("'[]'::jsonb"), ~_heard
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,10 @@ class Claimed:
     """A delivery that this process alone may send until its lease ends."""
 
     id: str
-    episode: str
+    episode: str | None  # null: a digest, or a notice to operators
     kind: NoticeKind
+    sequence: int
+    person: str | None
     channel: str
     channel_type: str
     destination: str
@@ -45,97 +50,82 @@ class Claimed:
     ambiguous: bool
     created_at: datetime
     episode_ended: bool
-    data: AlertData
+    thread: Mapping[str, Any] | None  # the reference of what was first delivered there
+    data: AlertData | None
+    content: Mapping[str, Any] | None  # what it says without an event
+    items: tuple[AlertData, ...] = ()  # what a digest carries, as it is now
 
 
 @dataclass(frozen=True, slots=True)
-class Unheard:
-    """An undeliverable episode, and the triggers that were tried."""
+class NewEvent:
+    """One more line of an alert's history. `reason` and `at` are those of `data` unless they are given; `by` and `note`
+    are a person's."""
 
+    kind: str
     data: AlertData
-    tried: frozenset[str]
+    reason: str | None = None
+    at: datetime | None = None
+    by: str | None = None
+    note: str | None = None
 
 
-def delivery_id(episode_id: str, kind: str, channel: str, destination: str) -> str:
+def delivery_id(episode_id: str, kind: str, channel: str, destination: str, sequence: int = 0) -> str:
     """Deterministic, so that no replay can make a second delivery of one notice."""
-    return hashlib.sha256("\0".join((episode_id, kind, channel, destination)).encode()).hexdigest()[:32]
+    parts = (episode_id, kind, channel, destination, *([str(sequence)] if sequence else []))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def trigger_id(episode_id: str, recipient: Recipient, routes: Routes) -> str:
-    destination = routes.channels[recipient.channel].destination()
-    return delivery_id(episode_id, "trigger", recipient.channel, destination)
+async def add_events(connection: AsyncConnection, events: Sequence[NewEvent]) -> list[str]:
+    """The next events of their episodes, in this order; their ids. The episodes are locked by whoever calls."""
+    written = select(alert_event.c.episode, func.count()).group_by(alert_event.c.episode)
+    mine = written.where(alert_event.c.episode.in_({new.data.episode for new in events}))
+    numbers = Counter({episode_id: count for episode_id, count in await connection.execute(mine)} if events else {})
+    rows = []
+    for new in events:
+        numbers[new.data.episode] += 1
+        rows.append(_event_row(new, f"{new.data.episode}-{numbers[new.data.episode]}"))
+    for start in range(0, len(rows), ROWS):
+        await connection.execute(upsert(alert_event).values(rows[start : start + ROWS]))
+    return [row["id"] for row in rows]
 
 
-async def add_event(connection: AsyncConnection, kind: str, subject: str, data: AlertData) -> str:
-    """The next event of the episode; its id."""
-    written = select(func.count()).where(alert_event.c.episode == data.episode)
-    number = (await connection.scalar(written) or 0) + 1
+def _event_row(new: NewEvent, id_: str) -> dict[str, Any]:
+    at, reason = new.at or new.data.detected_at, new.reason or new.data.reason
+    data = new.data.model_copy(update={"by": new.by, "note": new.note}) if new.by or new.note else new.data
     event = AlertEvent(
-        id=f"{data.episode}-{number}",
-        type=f"alert.v1.{kind}",
+        id=id_,
+        type=f"alert.v1.{new.kind}",
         subject=f"{data.subject_kind}/{data.subject}",
-        time=data.detected_at,
+        time=at,
         data=data,
     )
-    row = {
-        "id": event.id,
+    return {
+        "id": id_,
         "episode": data.episode,
-        "kind": kind,
-        "reason": data.reason,
-        "at": data.detected_at,
-        "subject": subject,
+        "kind": new.kind,
+        "reason": reason,
+        "at": at,
+        "by": new.by,
+        "note": new.note,
+        "subject": subjects.alert(new.kind, data.region, data.severity, data.rule, data.subject),
         "body": event.model_dump(mode="json"),
     }
-    await connection.execute(upsert(alert_event).values(row))
-    return event.id
 
 
-async def add_triggers(
-    connection: AsyncConnection,
-    episode_id: str,
-    event: str,
-    recipients: Iterable[Recipient],
-    routes: Routes,
-    now: datetime,
-) -> int:
-    """How many are new: a destination that had this trigger already gets no second one."""
-    rows: list[dict[str, Any]] = [
-        {
-            "episode": episode_id,
-            "event": event,
-            "kind": "trigger",
-            "channel": r.channel,
-            "channel_type": routes.channels[r.channel].type,
-            "destination": routes.channels[r.channel].destination(),
-            "why": r.why,
-        }
-        for r in recipients
-    ]
-    return await _add_deliveries(connection, rows, now)
+async def claim(connection: AsyncConnection, now: datetime, busy: Collection[str] = ()) -> Claimed | None:
+    """The longest due delivery that nobody holds, whose destination is not paused and whose channel is not `busy`.
 
-
-async def end_notices(connection: AsyncConnection, episode_id: str, event: str, now: datetime) -> None:
-    """Drop triggers that surely reached nobody, and tell the end wherever the trigger arrived."""
-    mine = and_(delivery.c.episode == episode_id, delivery.c.kind == "trigger")
-    unsent = and_(mine, delivery.c.status == "pending", ~delivery.c.ambiguous)
-    await connection.execute(
-        update(delivery).where(unsent).values(status="skipped", reason="episode_ended", done_at=now)
-    )
-    told = await connection.execute(select(delivery).where(mine, delivery.c.status == "delivered"))
-    await _add_deliveries(connection, [_terminal_of(row, event) for row in told], now)
-
-
-async def claim(connection: AsyncConnection, now: datetime) -> Claimed | None:
-    """The longest due delivery that nobody holds and whose destination is not paused; held until the lease ends."""
+    It is held until the lease ends.
+    """
     paused = exists().where(
         pause.c.channel == delivery.c.channel, pause.c.destination == delivery.c.destination, pause.c.until > now
     )
     due = and_(delivery.c.status.in_(("pending", "sending")), delivery.c.due_at <= now, ~paused)
     statement = (
-        select(delivery, episode.c.ended_at, alert_event.c.body)
-        .join(episode, episode.c.id == delivery.c.episode)
-        .join(alert_event, alert_event.c.id == delivery.c.event)
-        .where(due)
+        select(delivery, episode.c.ended_at, alert_event.c.body, _thread().label("thread"))
+        .outerjoin(episode, episode.c.id == delivery.c.episode)
+        .outerjoin(alert_event, alert_event.c.id == delivery.c.event)
+        .where(due, delivery.c.channel.not_in(busy))
         .order_by(delivery.c.due_at)
         .limit(1)
         .with_for_update(of=delivery, skip_locked=True)
@@ -147,19 +137,14 @@ async def claim(connection: AsyncConnection, now: datetime) -> Claimed | None:
     ambiguous, attempts = row.ambiguous or row.status == "sending", row.attempts + 1
     held = {"status": "sending", "due_at": now + LEASE, "attempts": attempts, "ambiguous": ambiguous}
     await connection.execute(update(delivery).where(delivery.c.id == row.id).values(held))
-    return _claimed(row, attempts, ambiguous)
+    items = await _items(connection, row.id) if row.kind == "digest" else ()
+    return _claimed(row, attempts, ambiguous, items)
 
 
-async def finish(
-    connection: AsyncConnection,
-    claimed: Claimed,
-    after: Next,
-    fallback: Sequence[Recipient],
-    routes: Routes,
-    now: datetime,
-) -> None:
-    """Record what came of it, unless the lease was lost; then whoever has it now records."""
-    ended_at = await _lock_episode(connection, claimed.episode)
+async def finish(connection: AsyncConnection, claimed: Claimed, after: Next, now: datetime) -> None:
+    """Record what came of it, unless the lease was lost; then whoever has it now records. Its alert is looked at next:
+    an end may be owed, or another channel must be tried."""
+    await _lock_episodes(connection, claimed)
     ours = and_(delivery.c.id == claimed.id, delivery.c.status == "sending", delivery.c.attempts == claimed.attempts)
     values = {
         "status": after.status,
@@ -167,37 +152,17 @@ async def finish(
         "due_at": after.due_at or now,
         "ambiguous": claimed.ambiguous or after.ambiguous,
         "done_at": None if after.status == "pending" else now,
+        "reference": after.reference,
     }
-    recorded = await connection.execute(update(delivery).where(ours).values(values).returning(delivery))
-    row = recorded.first()
-    if row is None:
+    recorded = await connection.execute(update(delivery).where(ours).values(values))
+    if not recorded.rowcount:
         return
     if after.pause_until is not None:
         await _pause(connection, claimed, after.pause_until)
-    if claimed.kind == "trigger" and after.status == "delivered" and ended_at is not None:
-        await _add_deliveries(connection, [_terminal_of(row, await _last_event(connection, claimed.episode))], now)
-    if claimed.kind == "trigger" and after.status in ("failed", "skipped") and ended_at is None:
-        await add_triggers(connection, claimed.episode, row.event, fallback, routes, now)
-
-
-async def unheard(connection: AsyncConnection) -> list[Unheard]:
-    """The undeliverable ones, the oldest first."""
-    tried = select(func.array_agg(delivery.c.id)).where(_trigger).scalar_subquery()
-    statement = select(episode.c.data, tried.label("tried")).where(UNDELIVERABLE)
-    return [
-        Unheard(AlertData.model_validate(row.data), frozenset(row.tried or ()))
-        for row in await connection.execute(statement.order_by(episode.c.fired_at))
-    ]
-
-
-async def reroute(
-    connection: AsyncConnection, episode_id: str, recipients: Sequence[Recipient], routes: Routes, now: datetime
-) -> int:
-    """A channel may have appeared since the alert fired: tell it once, with the original `since`."""
-    if await _lock_episode(connection, episode_id) is not None:
-        return 0
-    event = await _last_event(connection, episode_id)  # of an open episode: what is known by now
-    return await add_triggers(connection, episode_id, event, recipients, routes, now)
+    if claimed.kind == "digest" and after.status != "pending":
+        lines = update(delivery).where(delivery.c.digest == claimed.id)
+        await connection.execute(lines.values(status=after.status, reason=after.reason, done_at=now))
+    await connection.execute(update(episode).where(episode.c.id.in_(_episodes_of(claimed))).values(look_at=now))
 
 
 async def unpublished(connection: AsyncConnection, limit: int = 100) -> Sequence[Row[Any, Any, Any, Any]]:
@@ -211,31 +176,16 @@ async def mark_published(connection: AsyncConnection, positions: Sequence[int], 
     await connection.execute(update(alert_event).where(alert_event.c.position.in_(positions)).values(published_at=now))
 
 
-async def _add_deliveries(connection: AsyncConnection, rows: Sequence[dict[str, Any]], now: datetime) -> int:
-    added = 0
-    for row in rows:
-        names = (str(row[key]) for key in ("episode", "kind", "channel", "destination"))
-        full = row | {"id": delivery_id(*names), "status": "pending", "created_at": now, "due_at": now}
-        added += (await connection.execute(upsert(delivery).values(full).on_conflict_do_nothing())).rowcount
-    return added
+async def _lock_episodes(connection: AsyncConnection, claimed: Claimed) -> None:
+    """Until this transaction ends they stay as they are. In the order of ids, as everybody locks them."""
+    mine = select(episode.c.id).where(episode.c.id.in_(_episodes_of(claimed))).order_by(episode.c.id)
+    await connection.execute(mine.with_for_update(key_share=True))
 
 
-def _terminal_of(trigger: Row[Any], event: str) -> dict[str, Any]:
-    same = ("episode", "channel", "channel_type", "destination", "why")
-    return {name: trigger._mapping[name] for name in same} | {"event": event, "kind": "terminal"}
-
-
-async def _lock_episode(connection: AsyncConnection, episode_id: str) -> datetime | None:
-    """When it ended, if it did; until this transaction ends it stays so."""
-    locked = select(episode.c.ended_at).where(episode.c.id == episode_id).with_for_update(key_share=True)
-    ended_at: datetime | None = (await connection.execute(locked)).scalar_one()
-    return ended_at
-
-
-async def _last_event(connection: AsyncConnection, episode_id: str) -> str:
-    mine = select(alert_event.c.id).where(alert_event.c.episode == episode_id)
-    last: str = (await connection.execute(mine.order_by(alert_event.c.position.desc()).limit(1))).scalar_one()
-    return last
+def _episodes_of(claimed: Claimed) -> Select[Any]:
+    """The alert that a notice is about; of a digest all that it carries."""
+    mine = delivery.c.id == claimed.id if claimed.episode is not None else delivery.c.digest == claimed.id
+    return select(delivery.c.episode).where(mine)
 
 
 async def _pause(connection: AsyncConnection, claimed: Claimed, until: datetime) -> None:
@@ -245,11 +195,27 @@ async def _pause(connection: AsyncConnection, claimed: Claimed, until: datetime)
     )
 
 
-def _claimed(row: Row[Any], attempts: int, ambiguous: bool) -> Claimed:
+def _thread() -> ScalarSelect[Any]:
+    """The reference of the delivery that opened the thread at the same destination."""
+    opener = delivery.alias("opener")
+    same = and_(*(opener.c[name] == delivery.c[name] for name in ("episode", "channel", "destination")))
+    told = and_(opener.c.kind.in_(OPENERS), opener.c.status == "delivered", opener.c.id != delivery.c.id)
+    return select(opener.c.reference).where(same, told).order_by(opener.c.created_at).limit(1).scalar_subquery()
+
+
+async def _items(connection: AsyncConnection, digest: str) -> tuple[AlertData, ...]:
+    carried = select(episode.c.data).join(delivery, delivery.c.episode == episode.c.id)
+    carried = carried.where(delivery.c.digest == digest).order_by(delivery.c.created_at, delivery.c.id)
+    return tuple(AlertData.model_validate(row.data) for row in await connection.execute(carried))
+
+
+def _claimed(row: Row[Any], attempts: int, ambiguous: bool, items: tuple[AlertData, ...]) -> Claimed:
     return Claimed(
         id=row.id,
         episode=row.episode,
         kind=row.kind,
+        sequence=row.sequence,
+        person=row.person,
         channel=row.channel,
         channel_type=row.channel_type,
         destination=row.destination,
@@ -258,5 +224,8 @@ def _claimed(row: Row[Any], attempts: int, ambiguous: bool) -> Claimed:
         ambiguous=ambiguous,
         created_at=row.created_at,
         episode_ended=row.ended_at is not None,
-        data=AlertEvent.model_validate(row.body).data,
+        thread=row.thread,
+        data=AlertEvent.model_validate(row.body).data if row.body is not None else None,
+        content=row.content,
+        items=items,
     )

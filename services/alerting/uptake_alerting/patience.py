@@ -1,9 +1,10 @@
 """What an attempt's outcome means: try again and when, or give it up. Pure: the time and the dice are arguments."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Literal
+from typing import Any, Literal
 
 SHORTEST_S, LONGEST_S = 5.0, 900.0
 RETRY_AFTER_CAP_S = 3600.0
@@ -14,13 +15,15 @@ GIVE_UP = timedelta(hours=24)
 class Sent:
     """What came of one attempt. `reason` is one of a few words, fit for a metric label.
 
-    `ambiguous`: no answer came, so it may have arrived all the same.
+    `ambiguous`: no answer came, so it may have arrived all the same. `reference`: what the channel gave us to edit,
+    thread or resolve it by; never a secret.
     """
 
-    outcome: Literal["delivered", "retry", "failed"]
+    outcome: Literal["delivered", "retry", "failed", "skipped"]
     reason: str
     retry_after_s: float | None = None
     ambiguous: bool = False
+    reference: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +35,15 @@ class Next:
     due_at: datetime | None = None
     pause_until: datetime | None = None
     ambiguous: bool = False
+    reference: Mapping[str, Any] | None = None
 
 
 def after(sent: Sent, attempts: int, created_at: datetime, now: datetime, jitter: float) -> Next:
     """`attempts` includes the one that was just made; `jitter` is in [0, 1)."""
-    if sent.outcome == "delivered":
-        return Next("delivered", sent.reason)
-    if sent.outcome == "failed":
-        return Next("failed", sent.reason)
+    if sent.outcome != "retry":
+        return Next(sent.outcome, sent.reason, ambiguous=sent.ambiguous, reference=sent.reference)
     if now - created_at >= GIVE_UP:
-        return Next("failed", "gave_up")
+        return Next("failed", "gave_up", ambiguous=sent.ambiguous)
     wait_s = _wait_s(attempts, jitter)
     if sent.reason != "http_429":
         return Next("pending", sent.reason, now + timedelta(seconds=wait_s), ambiguous=sent.ambiguous)

@@ -1,6 +1,7 @@
 """The shipped rules as data, and what one snapshot says about each. Pure: time is an argument, nothing is read."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -9,6 +10,7 @@ from uptake.messages.alerts import Severity
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
 
 VerdictKind = Literal["breach", "band", "clear", "nodata", "gone"]
+Role = Literal["owner", "deputy", "engineer", "executive", "manager", "director", "operators", "ce_ops"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +23,47 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`hold` breaching samples in a row fire, `keep` clear samples in a row resolve; unknown days count for neither."""
+    """`hold` breaching samples in a row fire, `keep` clear samples in a row resolve; unknown days count for neither.
+
+    `to`: whom it is for. `inhibits`: rules that it explains away for the same account.
+    """
 
     name: str
-    subject_kind: Literal["account", "trial"]
+    subject_kind: Literal["account", "trial", "rule", "episode"]
     severity: Severity
     hold: int
     keep: int
+    to: tuple[Role, ...] = ("owner",)
+    delivery: Literal["at_once", "working_hours", "digest"] = "working_hours"
+    bypass_quiet_hours: bool = False
+    inhibits: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 ADOPTION_BELOW_TARGET = Rule("adoption-below-target", "account", "warning", hold=3, keep=3)
-TRIAL_BREACHED = Rule("trial-breached", "trial", "warning", hold=1, keep=1)
+TRIAL_BREACHED = Rule("trial-breached", "trial", "warning", hold=1, keep=1, to=("engineer",))
 RULES = {rule.name: rule for rule in (ADOPTION_BELOW_TARGET, TRIAL_BREACHED)}
+
+
+def _meta(name: str, subject_kind: Literal["rule", "episode"]) -> Rule:
+    return Rule(
+        name,
+        subject_kind,
+        "critical",
+        hold=1,
+        keep=1,
+        to=("operators",),
+        delivery="at_once",
+        bypass_quiet_hours=True,
+    )
+
+
+#: About alerting itself, for those who operate it; in no file, so that no edit can lose them.
+META_RULES: Mapping[str, Rule] = {
+    "mass-breach": _meta("mass-breach", "rule"),
+    "alert-undelivered": _meta("alert-undelivered", "episode"),
+    "pipeline-down": _meta("pipeline-down", "rule"),
+}
 
 
 def judge_adoption(snapshot: AccountSnapshot) -> Verdict:

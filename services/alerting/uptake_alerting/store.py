@@ -144,7 +144,8 @@ async def load_episodes(connection: AsyncConnection, rule: str, subjects: Collec
     mine = (episode.c.rule == rule, episode.c.subject.in_(subjects))
     found: dict[str, list[Episode]] = {}
     for row in await connection.execute(select(episode).where(*mine).order_by(episode.c.subject, episode.c.number)):
-        known = Episode(row.id, row.number, row.state, row.since, row.fired_at, row.ended_at, row.data["values"])
+        span = (row.state, row.since, row.fired_at, row.ended_at)
+        known = Episode(row.id, row.number, *span, row.data["values"], row.reason)
         found.setdefault(row.subject, []).append(known)
     return found
 

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake.database import is_unavailable
 from uptake_alerting import listing, store
+from uptake_alerting.roster_file import RosterFile
 from uptake_alerting.rules import RULES
 from uptake_alerting.tables import alert_event, delivery
 
@@ -43,12 +44,27 @@ class Telemetry:
         self._routes_valid = Gauge(
             "uptake_alerting_routes_valid", "1 when the routes on disk are the ones in force", registry=registry
         )
+        self._roster_valid = Gauge(
+            "uptake_alerting_roster_valid", "1 when the roster on disk is the one in force", registry=registry
+        )
+        self._gap_days = Gauge(
+            "uptake_oncall_gap_days",
+            "Days of the next 60 on which a rotation that ought to have somebody has nobody for a while",
+            ["rotation"],
+            registry=registry,
+        )
 
     def attempt(self, channel_type: str, outcome: str, reason: str) -> None:
         self._deliveries.labels(channel_type, outcome, reason).inc()
 
     def routes_valid(self, valid: bool) -> None:
         self._routes_valid.set(valid)
+
+    def rota(self, rosters: RosterFile, now: datetime) -> None:
+        self._gap_days.clear()
+        for rotation, days in rosters.gap_days(now).items():
+            self._gap_days.labels(rotation).set(len(days))
+        self._roster_valid.set(rosters.error is None)
 
     async def text(self, engine: AsyncEngine, now: datetime) -> bytes:
         """For `/metrics`. While the database is away, what it would tell is missing, and the rest is not."""

@@ -1,6 +1,6 @@
 """What a notice says, from the snapshot in its alert event alone. Pure; customer text is data and never markup."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -9,12 +9,16 @@ from uptake.messages.alerts import AlertData
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
 
 NAME_LENGTH = 80
+DIGEST_LINES = 50
 SLACK_LENGTH = 3000
 _SHORTENED = "…"
 
 NEXT_STEPS = {
     "adoption-below-target": "Ask the champion which teams have no access yet, and plan their onboarding.",
     "trial-breached": "Agree on a decision date with the sponsor, or stop the trial.",
+    "mass-breach": "Look at the collection of events first; then let the notices go: uptake alerts release RULE.",
+    "pipeline-down": "Look whether metrics runs and its events arrive; the notices go on by themselves.",
+    "alert-undelivered": "Repair the channel, or give routes.yml and roster.yml another one.",
 }
 _ENDINGS = {
     "on_target": "it has been on target for three closed days in a row",
@@ -23,6 +27,7 @@ _ENDINGS = {
     "reclassified": "the complexity of the trial changed, and with it the limit",
     "date_corrected": "its dates were corrected",
     "churned": "the account has churned",
+    "closed_by_hand": "somebody closed it by hand",
 }
 
 
@@ -76,6 +81,8 @@ def values_of_trial(snapshot: TrialSnapshot) -> dict[str, Any]:
 def summary(rule: str, subject: str, values: Mapping[str, Any], state: str, reason: str) -> str:
     """One line: what broke (or is over), the number and the target."""
     who, over = short(values.get("name") or subject), state in ("resolved", "closed")
+    if rule in ("mass-breach", "alert-undelivered", "pipeline-down"):
+        return _about_alerting(rule, subject, values, over)
     if rule == "trial-breached":
         trial = f"Trial {short(subject)} of {who}"
         return f"{trial}: {_ending(reason)}" if over else f"{trial} runs past its {values['target_days']} days"
@@ -86,11 +93,33 @@ def summary(rule: str, subject: str, values: Mapping[str, Any], state: str, reas
     return f"{who}: {_ending(reason)}" if over else f"{who} is below its adoption target: {found}"
 
 
+def _about_alerting(rule: str, subject: str, values: Mapping[str, Any], over: bool) -> str:
+    if rule == "mass-breach":
+        many = f"{values['breaching']} of {values['subjects']} subjects breach {subject} at once"
+        return f"The notices of {subject} were let go" if over else f"{many}: their notices are held back"
+    if rule == "pipeline-down":
+        return "Numbers come again" if over else f"No numbers have come since {values['last']}: all alerts wait"
+    about = f"{values['rule']} about {short(values['subject'])}"
+    return f"Somebody was told of {about}, or it is over" if over else f"Nobody could be told of {about}"
+
+
+def digest(items: Sequence[AlertData], person: str | None, title: str) -> Notice:
+    """One line for each alert, as it is by now; the most severe and the longest open first."""
+    rank = {"critical": 0, "warning": 1, "info": 2}
+    over = ("resolved", "closed")
+    ordered = sorted(items, key=lambda data: (data.state in over, rank[data.severity], str(data.since), data.episode))
+    lines = [f"{data.state if data.state in over else data.severity}: {data.summary}" for data in ordered]
+    more = [f"and {len(lines) - DIGEST_LINES} more"] if len(lines) > DIGEST_LINES else []
+    for_whom = f" for {short(person)}" if person else ""
+    return Notice(f"{title}{for_whom}: {len(items)}", (*lines[:DIGEST_LINES], *more))
+
+
 def notice(data: AlertData, why: str) -> Notice:
     """`data` is the event's snapshot: of the firing for a trigger, of the end for a terminal."""
     over = data.state in ("resolved", "closed")
     state = f"Was off since {data.since}; over because {_ending(data.reason)}." if over else f"Off since {data.since}."
-    numbers = _trial_lines(data) if data.subject_kind == "trial" else _account_lines(data)
+    lines_of = {"trial": _trial_lines, "account": _account_lines}.get(data.subject_kind)
+    numbers = lines_of(data) if lines_of else []
     owner = f"Owner: {short(data.owner) if data.owner else 'nobody'}. You get this because {short(why)}."
     step = [] if over else [f"Next step: {data.next_step}"]
     label = data.state.capitalize() if over else data.severity.capitalize()

@@ -1,52 +1,78 @@
-"""`uptake alerts`: what fires, what did, and why."""
+"""`uptake alerts`: what fires, what did, who was told and why, and why nobody is told now."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.text import Text
 
-from uptake_cli import screen
-from uptake_cli.ask import ask, data_option, json_option
+from uptake_cli import handling, screen
+from uptake_cli.ask import ask, data_option, form_of, json_option, list_option
+from uptake_cli.ask import show as show_as
 from uptake_cli.problems import EXIT_CODES
 from uptake_cli.screen import Column
 
-_COLUMNS = [Column(name) for name in ("alert", "state", "severity", "since", "owner", "told", "what")]
-_HISTORY = [Column(name) for name in ("when", "what", "reason")]
-_DELIVERIES = [*(Column(n) for n in ("channel", "notice", "status")), Column("attempts", right=True), Column("reason")]
+Command = TypeVar("Command", bound=Callable[..., Any])
 
-_state_option = click.option(
-    "--state",
-    type=click.Choice(["open", "firing", "recovering", "resolved", "closed"]),
-    help="Only alerts in this state; open = firing or recovering.",
+_COLUMNS = [Column(name) for name in ("alert", "state", "severity", "since", "owner", "handling", "told", "what")]
+_HISTORY = [Column(name) for name in ("when", "what", "reason", "by", "note")]
+_DELIVERIES = [
+    *(Column(name) for name in ("channel", "notice", "to", "status")),
+    Column("attempts", right=True),
+    Column("reason"),
+]
+_STATES = ["open", "unacked", "acked", "snoozed", "firing", "recovering", "resolved", "closed"]
+_FILTERS = (
+    click.option(
+        "--state",
+        type=click.Choice(_STATES),
+        help="Only alerts in this state; open = firing or recovering; unacked, acked and snoozed are of open ones.",
+    ),
+    click.option("--rule", help="Only alerts of this rule."),
+    click.option("--account", help="Only alerts of this account."),
+    click.option("--owner", help="Only alerts that this engineer owns or was given."),
+    click.option("--severity", type=click.Choice(["info", "warning", "critical"]), help="Only alerts this severe."),
+    click.option(
+        "--limit", type=click.IntRange(1, 1000), default=200, help="At most so many, the newest; default: 200."
+    ),
 )
 
 
+def _filters(command: Command) -> Command:
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
 @click.group(invoke_without_command=True, epilog=EXIT_CODES)
-@_state_option
+@_filters
 @data_option
-@json_option
+@list_option
 @click.pass_context
-def alerts(context: click.Context, state: str | None, data: Path | None, as_json: bool) -> None:
-    """Alerts: all of them, or one with its history."""
+def alerts(context: click.Context, /, data: Path | None, form: str | None, **only: Any) -> None:
+    """Alerts: all of them, or one with its history; and what to do about one."""
     if context.invoked_subcommand is None:
-        context.invoke(list_alerts, state=state, data=data, as_json=as_json)
+        context.invoke(list_alerts, data=data, form=form, **only)
 
 
 @alerts.command("list", epilog=EXIT_CODES)
-@_state_option
+@_filters
 @data_option
-@json_option
-def list_alerts(state: str | None, data: Path | None, as_json: bool) -> None:
-    """All alerts, newest first."""
-    answer = ask(data, lambda client: client.get("alerting", "api", "v1", "alerts", state=state))
-    if as_json:
-        click.echo(answer)
+@list_option
+def list_alerts(data: Path | None, form: str | None, limit: int, **only: str | None) -> None:
+    """All alerts, newest first; or those that every given option names."""
+    query = only | form_of(form) | {"limit": str(limit)}
+    answer = ask(data, lambda client: client.get("alerting", "api", "v1", "alerts", **query))
+    if form:
+        show_as(answer, form)
     elif rows := json.loads(answer):
         screen.print_table(_COLUMNS, map(_row, rows))
+        if len(rows) == limit:
+            click.echo(f"These are the newest {limit}; there may be more. --limit and the other options.", err=True)
     else:
-        click.echo("No alerts." if state is None else f"No alerts in state {state}.")
+        click.echo("No alert is so." if any(only.values()) else "No alerts.")
 
 
 @alerts.command(epilog=EXIT_CODES)
@@ -54,7 +80,7 @@ def list_alerts(state: str | None, data: Path | None, as_json: bool) -> None:
 @data_option
 @json_option
 def show(alert: str, data: Path | None, as_json: bool) -> None:
-    """One ALERT: what broke, its history, and who was told."""
+    """One ALERT: what broke, why who was told, why nobody is told now, its history and its notices."""
     answer = ask(data, lambda client: client.get("alerting", "api", "v1", "alerts", alert))
     if as_json:
         click.echo(answer)
@@ -65,16 +91,35 @@ def show(alert: str, data: Path | None, as_json: bool) -> None:
     screen.print_table(_DELIVERIES, map(_delivery, found["deliveries"]))
 
 
+for command in handling.COMMANDS:
+    alerts.add_command(command)
+
+
 def _row(alert: dict[str, Any]) -> list[Text | str]:
     return [
         alert["id"],
         screen.word(alert["state"]),
         screen.word(alert["severity"]),
         alert["since"] or screen.UNKNOWN,
-        alert["owner"] or screen.UNKNOWN,
+        _whose(alert),
+        _handled(alert),
         _told(alert),
         alert["summary"],
     ]
+
+
+def _whose(alert: dict[str, Any]) -> str:
+    """Whoever it was given to, else the owner."""
+    return alert["handling"]["assignee"] or alert["owner"] or screen.UNKNOWN
+
+
+def _handled(alert: dict[str, Any]) -> Text | str:
+    """What somebody does about it, else what keeps notices back."""
+    handling, shut = alert["handling"], [gate["reason"] for gate in alert["gates"]]
+    if handling["state"] == "acked":
+        return f"acked by {handling['acked_by']}"
+    words = dict.fromkeys([*([handling["state"]] if handling["state"] == "snoozed" else []), *shut])
+    return ", ".join(words) or Text(screen.UNKNOWN, style="dim")
 
 
 def _told(alert: dict[str, Any]) -> Text | str:
@@ -82,32 +127,68 @@ def _told(alert: dict[str, Any]) -> Text | str:
     if alert["undeliverable"]:
         return Text("nobody", style="red")
     heard = {delivery["channel"]: None for delivery in alert["deliveries"] if delivery["status"] == "delivered"}
-    waiting = any(delivery["status"] in ("pending", "sending") for delivery in alert["deliveries"])
+    waiting = any(delivery["status"] in ("collected", "pending", "sending") for delivery in alert["deliveries"])
     return ", ".join(heard) or Text("not yet" if waiting else screen.UNKNOWN, style="dim")
 
 
 def _pairs(alert: dict[str, Any]) -> list[tuple[str, Text | str]]:
+    steps = alert["route"]["steps"] if alert["route"] else []
+    labelled = [("why", steps), ("held back", [_gate(gate) for gate in alert["gates"]])]
     return [
         ("alert", alert["id"]),
         ("rule", alert["rule"]),
         (alert["subject_kind"], alert["subject"]),
         ("state", Text.assemble(screen.word(alert["state"]), f" ({alert['reason']})")),
+        ("severity", screen.word(alert["severity"])),
         ("what", alert["summary"]),
         ("since", alert["since"] or screen.UNKNOWN),
         ("owner", alert["owner"] or screen.UNKNOWN),
+        ("handling", _handling(alert["handling"])),
         ("told", _told(alert)),
+        *((name if number == 0 else "", line) for name, lines in labelled for number, line in enumerate(lines)),
         ("next step", alert["next_step"]),
     ]
 
 
+def _handling(found: dict[str, Any]) -> str:
+    words = [found["state"]]
+    if found["acked_by"]:
+        words = [f"acked by {found['acked_by']}{_until(found['ack_until'])}"]
+    if found["snoozed_until"]:
+        words = [*(words if found["acked_by"] else []), f"snoozed{_until(found['snoozed_until'])}"]
+    if found["assignee"]:
+        words.append(f"assigned to {found['assignee']}")
+    if found["escalation"]:
+        words.append(f"escalated to level {found['escalation']}")
+    return ", ".join(words)
+
+
+def _gate(gate: dict[str, Any]) -> str:
+    """Why no notice goes out now, and until when."""
+    what = f" ({gate['what']})" if gate["what"] else ""
+    return f"{gate['reason']}{what}{_until(gate['until'])}"
+
+
+def _until(at: str | None) -> str:
+    return f" until {at}" if at else ""
+
+
 def _transition(transition: dict[str, Any]) -> list[Text | str]:
-    return [transition["at"], screen.word(transition["kind"]), transition["reason"]]
+    by, via = transition["by"], transition["via"]
+    return [
+        transition["at"],
+        screen.word(transition["kind"]),
+        transition["reason"],
+        f"{by} ({via})" if by and via else by or "",
+        transition["note"] or "",
+    ]
 
 
 def _delivery(delivery: dict[str, Any]) -> list[Text | str]:
     return [
         delivery["channel"],
         delivery["kind"],
+        delivery["person"] or delivery["destination"],
         screen.word(delivery["status"]),
         str(delivery["attempts"]),
         delivery["reason"] or "",

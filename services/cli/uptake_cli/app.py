@@ -17,11 +17,13 @@ from uptake_cli.growth import growth, time_to_value
 from uptake_cli.imports import import_file
 from uptake_cli.instances import instances
 from uptake_cli.kpis import history, kpis
+from uptake_cli.oncall import oncall
 from uptake_cli.policy import policy
 from uptake_cli.portfolio import portfolio
 from uptake_cli.problems import EXIT_CODES
 from uptake_cli.rebuild import rebuild
 from uptake_cli.send import send
+from uptake_cli.silences import silences
 from uptake_cli.team import team
 from uptake_cli.trials import trials
 from uptake_cli.users import users
@@ -46,6 +48,8 @@ COMMANDS: tuple[click.Command, ...] = (
     team,
     instances,
     alerts,
+    silences,
+    oncall,
     rebuild,
     erase,
 )

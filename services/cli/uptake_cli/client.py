@@ -9,10 +9,12 @@ from urllib.parse import quote
 import httpx2
 
 from uptake_cli.instance import Instance, Service
-from uptake_cli.problems import Refused, Unreachable
+from uptake_cli.problems import Refused, Unreachable, WrongUsage
 
 PATIENCE_S = 120.0  # how long overload or a restarting service is waited for, all in all, before giving up
 LONGEST_WAIT_S = 15.0
+#: By the service's own names: the question makes no sense, whatever is stored.
+_WRONG_USAGE = {"invalid_request", "invalid_day", "invalid_range", "invalid_query", "unknown_use_case"}
 _TIMEOUT_S = httpx2.Timeout(30.0, connect=3.0)
 
 
@@ -56,8 +58,12 @@ class Client:
 
     async def account(self, account: str, *what: str, **params: str | None) -> str:
         """GET something of one account; an unknown one is answered with the names that come close."""
+        return await self.about(account, "accounts", account, *what, **params)
+
+    async def about(self, account: str, /, *what: str, **params: str | None) -> str:
+        """GET something of metrics that is asked for one account."""
         try:
-            return await self.get("metrics", "api", "v1", "accounts", account, *what, **params)
+            return await self.get("metrics", "api", "v1", *what, **params)
         except NotFound as missing:
             known = [row["account"] for row in json.loads(await self.get("metrics", "api", "v1", "accounts"))]
             if account in known:
@@ -114,6 +120,8 @@ def _accepted(answer: httpx2.Response, service: Service) -> str:
         )
     if answer.status_code == 404:
         raise NotFound(words)
+    if _code(answer) in _WRONG_USAGE:
+        raise WrongUsage(words)
     raise Refused(f"{service} refused ({answer.status_code}): {words}", _code(answer))
 
 

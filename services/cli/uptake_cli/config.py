@@ -29,7 +29,10 @@ def config() -> None:
 @data_option
 @json_option
 def check(folder: Path | None, data: Path | None, as_json: bool) -> None:
-    """Say file and line of whatever keeps a file from being in force. Nothing needs to run."""
+    """Say file and line of whatever keeps a file from being in force, or alerts from reaching anybody.
+
+    Nothing needs to run.
+    """
     place = folder or data_folder(data) / "config"
     if not place.is_dir():
         raise Refused(f"There is no {place}. Name the folder of the files with --dir.")

@@ -34,6 +34,8 @@ def erase(account: str, user: str, yes: bool, data: Path | None, as_json: bool) 
 
     It cannot be undone. What the person does from then on counts for nobody. `-` as USER reads the id from standard
     input, so that it appears in no list of processes and in no shell history.
+
+    Exit code 1 also when nobody of that id was found: the id is suppressed from now on all the same.
     """
     if user == "-":
         user = sys.stdin.readline().rstrip("\r\n")
@@ -46,10 +48,15 @@ def erase(account: str, user: str, yes: bool, data: Path | None, as_json: bool) 
 
     receipt = ask(data, question)
     click.echo(json.dumps(receipt)) if as_json else _print(receipt)
+    if not receipt["found"]:
+        raise Refused(
+            f"Nobody of that id was found in {account!r}: is it spelt right, or were they erased before? What comes"
+            " under it from now on counts for nobody all the same."
+        )
 
 
 async def _erase(client: Client, account: str, user: str, bar: Progress) -> dict[str, Any]:
-    """Safe to repeat: whoever is erased already is not found again, and that is the receipt."""
+    """Safe to repeat: whoever is erased already is not found again, and the receipt says so."""
     await client.account(account, "kpis")  # a slip in its name is told before anything is asked for
     fact = {
         "id": f"erase-{uuid.uuid4()}",
@@ -92,6 +99,7 @@ def _print(receipt: dict[str, Any]) -> None:
             ("account", receipt["account"]),
             ("asked", receipt["asked_at"]),
             ("done", receipt["finished_at"]),
+            ("found", "yes" if receipt["found"] else "no: nothing named such a person"),
             ("table rows", _numbers(receipt["tables"])),
             ("messages", _numbers(receipt["streams"])),
         ]

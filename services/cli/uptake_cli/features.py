@@ -87,7 +87,7 @@ def _print_account(found: dict[str, Any]) -> None:
     breadth = found["breadth"]
     per_user = breadth["per_user"]
     wide = screen.number(per_user["value"], per_user["reason"])
-    refused = ", ".join(f"{events} by {reason}" for reason, events in found["not_counted"].items())
+    refused = ", ".join(f"{events} by {reason}" for reason, events in (found["not_counted"] or {}).items())
     screen.print_pairs(
         [
             ("account", found["account"]),

@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from uptake_cli import screen
-from uptake_cli.ask import ask, data_option, json_option
+from uptake_cli.ask import ask, data_option, form_of, list_option, show
 from uptake_cli.problems import EXIT_CODES
 from uptake_cli.screen import Column
 
@@ -30,16 +30,15 @@ def month(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option("--to", "last", callback=month, help="Last month, included. Default: the one that is running.")
 @click.option("--list", "part", type=click.Choice(_PARTS), help="Also the people behind this number.")
 @data_option
-@json_option
+@list_option
 def growth(
-    account: str, first: str | None, last: str | None, part: str | None, data: Path | None, as_json: bool
+    account: str, first: str | None, last: str | None, part: str | None, data: Path | None, form: str | None
 ) -> None:
     """Who of ACCOUNT came, stayed, came back and went away, month by month."""
-    query = {"from": first, "to": last, "list": part}
+    query = {"from": first, "to": last, "list": part, **form_of(form)}
     answer = ask(data, lambda client: client.account(account, "growth", **query))
-    if as_json:
-        click.echo(answer)
-        return
+    if form:
+        return show(answer, form)
     columns = (*_GROWTH, Column(f"{part} users")) if part else _GROWTH
     screen.print_table(columns, [_movement(month, part) for month in json.loads(answer)])
 
@@ -53,19 +52,18 @@ def _movement(month: dict[str, Any], part: str | None) -> list[Text | str]:
 @click.command("time-to-value", epilog=EXIT_CODES)
 @click.argument("account", required=False)
 @data_option
-@json_option
-def time_to_value(account: str | None, data: Path | None, as_json: bool) -> None:
+@list_option
+def time_to_value(account: str | None, data: Path | None, form: str | None) -> None:
     """Days from the contract of ACCOUNT to production, to the first user and to 25, 50 and 75 % of the seats.
 
     Without ACCOUNT: of every account.
     """
     if account is None:
-        answer = ask(data, lambda client: client.get("metrics", "api", "v1", "time-to-value"))
+        answer = ask(data, lambda client: client.get("metrics", "api", "v1", "time-to-value", **form_of(form)))
     else:
-        answer = ask(data, lambda client: client.account(account, "time-to-value"))
-    if as_json:
-        click.echo(answer)
-        return
+        answer = ask(data, lambda client: client.account(account, "time-to-value", **form_of(form)))
+    if form:
+        return show(answer, form)
     found = json.loads(answer)
     columns = [
         Column(name) for name in ("account", "contract", "in 30 days", *(step.replace("_", " ") for step in _STEPS))

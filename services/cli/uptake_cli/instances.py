@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from uptake_cli import screen
-from uptake_cli.ask import ask, data_option, json_option
+from uptake_cli.ask import ask, data_option, form_of, list_option, show
 from uptake_cli.problems import EXIT_CODES
 from uptake_cli.screen import Column
 
@@ -20,12 +20,12 @@ _COLUMNS = (
 
 @click.command(epilog=EXIT_CODES)
 @data_option
-@json_option
-def instances(data: Path | None, as_json: bool) -> None:
+@list_option
+def instances(data: Path | None, form: str | None) -> None:
     """All installations, those that nobody has mapped to an account first."""
-    answer = ask(data, lambda client: client.get("metrics", "api", "v1", "instances"))
-    if as_json:
-        click.echo(answer)
+    answer = ask(data, lambda client: client.get("metrics", "api", "v1", "instances", **form_of(form)))
+    if form:
+        show(answer, form)
     elif rows := json.loads(answer):
         screen.print_table(_COLUMNS, map(_row, rows))
     else:

@@ -10,10 +10,11 @@ from rich.text import Text
 
 from uptake import config
 from uptake_cli import screen
-from uptake_cli.ask import DAY, ask, data_option, json_option
+from uptake_cli.ask import DAY, ask, data_option, form_of, json_option, list_option
+from uptake_cli.ask import show as show_as
 from uptake_cli.client import Client
 from uptake_cli.instance import data_folder
-from uptake_cli.problems import EXIT_CODES, Refused
+from uptake_cli.problems import EXIT_CODES, Refused, WrongUsage
 from uptake_cli.screen import Column
 
 _PATH = ("api", "v1", "policies")
@@ -31,13 +32,12 @@ def policy() -> None:
 
 @policy.command(epilog=EXIT_CODES)
 @data_option
-@json_option
-def show(data: Path | None, as_json: bool) -> None:
+@list_option
+def show(data: Path | None, form: str | None) -> None:
     """The policies in force, and who is judged by which."""
-    answer = ask(data, lambda client: client.get("metrics", *_PATH))
-    if as_json:
-        click.echo(answer)
-        return
+    answer = ask(data, lambda client: client.get("metrics", *_PATH, **form_of(form)))
+    if form:
+        return show_as(answer, form)
     found = json.loads(answer)
     rows = [_version(name, version) for name, versions in found["policies"].items() for version in versions]
     screen.print_table(_POLICIES, rows)
@@ -53,11 +53,11 @@ def show(data: Path | None, as_json: bool) -> None:
 @_FILE
 @_AS_OF
 @data_option
-@json_option
-def preview(file: Path, as_of: datetime | None, data: Path | None, as_json: bool) -> None:
+@list_option
+def preview(file: Path, as_of: datetime | None, data: Path | None, form: str | None) -> None:
     """Whom FILE would judge otherwise. Changes nothing."""
-    answer = _preview(data, file.read_bytes(), as_of)
-    click.echo(answer) if as_json else _print(json.loads(answer))
+    answer = _preview(data, _read(file), as_of, form)
+    show_as(answer, form) if form else _print(json.loads(answer))
 
 
 @policy.command(epilog=EXIT_CODES)
@@ -73,7 +73,7 @@ def apply(file: Path, yes: bool, data: Path | None, as_json: bool) -> None:
     place = data_folder(data) / "config" / "policies.yml"
     if not place.parent.is_dir():
         raise Refused(f"There is no {place.parent}: a file is put in force on the machine where Uptake keeps it.")
-    content = file.read_bytes()
+    content = _read(file)
     answer = _preview(data, content, None)
     click.echo(answer) if as_json else _print(json.loads(answer))
     if not yes:
@@ -87,11 +87,18 @@ def apply(file: Path, yes: bool, data: Path | None, as_json: bool) -> None:
     click.echo(f"In force: {place}", err=True)
 
 
-def _preview(data: Path | None, content: bytes, as_of: datetime | None) -> str:
-    day = as_of.date().isoformat() if as_of else None
+def _read(file: Path) -> bytes:
+    content = file.read_bytes()
+    if not content.strip():
+        raise WrongUsage(f"{file} is empty; a file of policies names a default and policies. `uptake policy show`.")
+    return content
+
+
+def _preview(data: Path | None, content: bytes, as_of: datetime | None, form: str | None = None) -> str:
+    query = {"as_of": as_of.date().isoformat() if as_of else None, **form_of(form)}
 
     async def question(client: Client) -> str:
-        return await client.submit("metrics", *_PATH, "preview", content=content, as_of=day)
+        return await client.submit("metrics", *_PATH, "preview", content=content, **query)
 
     return ask(data, question)
 

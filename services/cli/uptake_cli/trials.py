@@ -10,6 +10,7 @@ from rich.text import Text
 
 from uptake_cli import screen
 from uptake_cli.ask import DAY, ask, data_option, form_of, limit_option, list_option, show, sort_option
+from uptake_cli.client import Client
 from uptake_cli.problems import EXIT_CODES
 from uptake_cli.screen import Column
 
@@ -42,7 +43,14 @@ def trials(as_of: datetime | None, data: Path | None, form: str | None, limit: i
     """Trials: their days in the trial stage against their target, and who uses the product in them."""
     query = only | form_of(form) | {"as_of": as_of.date().isoformat() if as_of else None}
     query["limit"] = str(limit) if limit else None
-    answer = ask(data, lambda client: client.get("metrics", "api", "v1", "trials", **query))
+    account = only["account"]
+
+    async def question(client: Client) -> str:
+        if account is None:
+            return await client.get("metrics", "api", "v1", "trials", **query)
+        return await client.about(account, "trials", **query)
+
+    answer = ask(data, question)
     if form:
         show(answer, form)
     elif rows := json.loads(answer):

@@ -6,6 +6,7 @@ import socket
 import httpx2
 import pytest
 
+from tests.alerting.fakes.pagerduty import FakePagerDuty
 from uptake_alerting.patience import Sent
 from uptake_alerting.senders import new_client, posting
 from uptake_alerting.senders.posting import MAX_BODY_BYTES, Request
@@ -99,6 +100,25 @@ async def test_a_second_address_is_tried_when_the_first_does_not_connect(client,
 @pytest.mark.parametrize("url", ["", "ftp://example.org/", "file:///etc/passwd", "http://", "nonsense"])
 async def test_what_is_no_web_address_fails_at_once(client, url):
     assert await posting.post(client, to(url), allow_private=True) == Sent("failed", "bad_url")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "trusted", "sent"),
+    [
+        ("right", True, Sent("delivered", "ok")),
+        ("right", False, Sent("retry", "tls")),
+        ("wrong", True, Sent("retry", "tls")),
+    ],
+)
+async def test_over_tls_the_certificate_must_be_of_the_host_and_of_an_authority_we_know(
+    authority, certificate, trusted, sent
+):
+    async with (
+        FakePagerDuty(faults=[202]).serve(authority.server(certificate)) as server,
+        new_client(authority.client() if trusted else None) as client,
+    ):
+        assert await posting.post(client, to(server.url), allow_private=True) == sent
+    assert len(server.asked) == (sent.outcome == "delivered")
 
 
 async def test_a_name_that_does_not_resolve_is_tried_again(client):

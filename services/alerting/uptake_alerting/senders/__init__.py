@@ -1,24 +1,45 @@
-"""From a notice to one HTTP request on its channel, and what came of it. Decides nothing about trying again."""
+"""From a notice to its channel, and what came of it. Decides nothing about trying again."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Any
 
-import httpx2
+import structlog
 
+from uptake_alerting.channels import Channel
 from uptake_alerting.patience import Sent
-from uptake_alerting.routes import Channel, SlackChannel
-from uptake_alerting.senders import slack, webhook
-from uptake_alerting.senders.posting import SEND_S, Letter, new_client, post
+from uptake_alerting.senders import alertmanager, anything, email, pagerduty, slack, slack_app, webhook
+from uptake_alerting.senders.letter import Letter
+from uptake_alerting.senders.outlet import Outlet, new_client, new_outlet
 
-__all__ = ["SEND_S", "Letter", "new_client", "send"]
+__all__ = ["ATTEMPT_S", "Letter", "Outlet", "new_client", "new_outlet", "send"]
+
+ATTEMPT_S = 40.0  # some channels need several requests; the lease of a delivery is longer
+
+_SENDERS: dict[str, Callable[[Outlet, Any, Letter, datetime], Awaitable[Sent]]] = {
+    "webhook": webhook.send,
+    "slack": slack.send,
+    "slack_app": slack_app.send,
+    "email": email.send,
+    "pagerduty": pagerduty.send,
+    "alertmanager": alertmanager.send,
+    "apprise": anything.send,
+}
+
+log = structlog.get_logger(__name__)
 
 
-async def send(client: httpx2.AsyncClient, channel: Channel, letter: Letter, now: datetime) -> Sent:
-    """One attempt. Never raises for anything that the other side or the channel's settings did wrong."""
+async def send(outlet: Outlet, channel: Channel, letter: Letter, now: datetime) -> Sent:
+    """One attempt. Never raises for anything that the other side, the notice or the channel's settings did wrong."""
     try:
-        if isinstance(channel, SlackChannel):
-            request = slack.request(channel, letter)
-        else:
-            request = webhook.request(channel, letter, now)
-    except (OSError, UnicodeDecodeError):
-        return Sent("failed", "not_configured")  # a url_file or secret_file that cannot be read
-    return await post(client, request, allow_private=channel.allow_private)
+        async with asyncio.timeout(ATTEMPT_S):
+            return await _SENDERS[channel.type](outlet, channel, letter, now)
+    except TimeoutError:
+        return Sent("retry", "timeout", ambiguous=True)
+    except (OSError, UnicodeError):
+        return Sent("failed", "not_configured")  # a secret's file that cannot be read
+    except Exception as error:  # one broken template or answer stops no other notice
+        # Its words may hold a secret, such as the address; its type does not.
+        log.error("a sender broke", channel_type=channel.type, delivery=letter.delivery, error=type(error).__name__)
+        return Sent("failed", "broken")

@@ -1,13 +1,18 @@
-"""A Slack incoming webhook: one text, no markup from customers. Sends nothing itself."""
+"""A Slack incoming webhook: one text, no markup from customers, neither threads nor buttons."""
 
 import json
+from datetime import datetime
 
-from uptake_alerting.routes import SlackChannel
-from uptake_alerting.senders.posting import Letter, Request
+from uptake_alerting.channels import SlackChannel
+from uptake_alerting.patience import Sent
+from uptake_alerting.senders.letter import Letter
+from uptake_alerting.senders.outlet import Outlet
+from uptake_alerting.senders.posting import Request, post
 from uptake_alerting.wording import slack_text
 
 
-def request(channel: SlackChannel, letter: Letter) -> Request:
-    """Slack has no idempotency key: after a crash between send and record there may be one more copy."""
+async def send(outlet: Outlet, channel: SlackChannel, letter: Letter, now: datetime) -> Sent:
+    """It has no idempotency key: after a crash between send and record there may be one more copy."""
     text = {"text": slack_text(letter.notice), "unfurl_links": False, "unfurl_media": False, "link_names": False}
-    return Request(channel.target(), {"Content-Type": "application/json"}, json.dumps(text).encode())
+    request = Request(channel.target(), {"Content-Type": "application/json"}, json.dumps(text).encode())
+    return await post(outlet.client, request, allow_private=channel.allow_private)
