@@ -278,6 +278,7 @@ def check_notices(uptake: Uptake, receiver: Receiver) -> None:
     alerts = {alert["rule"]: alert for alert in uptake.cli("alerts", "list", "--state", "firing")}
     assert {rule: alert["subject"] for rule, alert in alerts.items()} == {
         "adoption-below-target": ACCOUNT,
+        "trial-approaching": "o1",
         "trial-breached": "o1",
     }
     assert alerts["trial-breached"]["since"] == str(ago(25 - 22))  # 21 days are within the target, the 22nd is not

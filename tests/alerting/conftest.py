@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.alerting.two_rules import RULES
 from uptake import database
 from uptake.messages.alerts import AlertData
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
@@ -23,7 +24,6 @@ from uptake_alerting.episodes import episode_id
 from uptake_alerting.outbox import NewEvent
 from uptake_alerting.roster import Roster
 from uptake_alerting.routes import RoutesFile
-from uptake_alerting.rules import RULES
 from uptake_alerting.senders import new_outlet
 from uptake_alerting.tables import episode
 
@@ -77,6 +77,7 @@ def _account_day(day: date, mau: int | None = 24, **other: Any) -> AccountSnapsh
         "seats_changed_on": None,
         "seats_before": None,
         "seat_grace_until": None,
+        "features_first_used": [],
         "published_at": datetime(2026, 5, 1, tzinfo=UTC),
         "closed_at": datetime.combine(day + timedelta(days=1), time(2), UTC),
     }
@@ -260,7 +261,7 @@ def dispatch_of(engine: AsyncEngine) -> Callable[..., Dispatch]:
 
     def make(routes: RoutesFile, roster: Roster | None = None) -> Dispatch:
         known = roster or Roster()
-        return Dispatch(engine, lambda: InForce(RULES, known, routes.current()), 0)
+        return Dispatch(engine, lambda: InForce(RULES.by_name, known, routes.current()), 0)
 
     return make
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from tests.alerting.two_rules import RULES
 from uptake_alerting import evaluation, listing, outbox
 from uptake_alerting.listing import Choice
 from uptake_alerting.patience import Next
@@ -31,7 +32,7 @@ def take(engine, account_day, look):
             for i, letter in enumerate(text)
         ]
         async with engine.begin() as connection:
-            await evaluation.take(connection, days, now)
+            await evaluation.take(connection, days, RULES, now)
         await look(routes, now)
 
     return run

@@ -25,7 +25,7 @@ LATER = NOW + timedelta(seconds=61)
 
 @pytest.fixture
 def rows(engine, account_day, routes):
-    return Rows(engine, NOW, values_of_account(account_day(date(2026, 5, 7)), []), routes)
+    return Rows(engine, NOW, values_of_account(account_day(date(2026, 5, 7))), routes)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import func, insert, select, update
 
+from tests.alerting.two_rules import RULES
 from uptake_alerting import dispatch_store, evaluation, outbox, storms
 from uptake_alerting.breaker import LASTS
 from uptake_alerting.dispatch import Dispatch, InForce
@@ -13,7 +14,8 @@ from uptake_alerting.dispatch import look as look_once
 from uptake_alerting.outbox import Claimed
 from uptake_alerting.patience import Next
 from uptake_alerting.roster import Roster
-from uptake_alerting.rules import RULES, Rule
+from uptake_alerting.rule_file import RulesFile
+from uptake_alerting.store import SUBJECT
 from uptake_alerting.tables import alert_event, breaker, cursor, delivery, episode, instance, silence
 
 START = date(2026, 4, 1)
@@ -46,7 +48,7 @@ def take(engine, account_day):
             for i, letter in enumerate(text)
         ]
         async with engine.begin() as connection:
-            await evaluation.take(connection, days, now)
+            await evaluation.take(connection, days, RULES, now)
 
     return run
 
@@ -147,6 +149,15 @@ async def test_promise_4_the_end_of_a_silence_brings_one_trigger_with_the_origin
     assert await column(engine, select(alert_event.c.kind).order_by(alert_event.c.position)) == ["firing", "suppressed"]
 
 
+async def test_a_silence_takes_back_all_that_wait_at_once(take, look, routes, rows, silenced, engine):
+    routes.path.write_text(ROUTES.replace("serves: [ce-2]", "serves: [ce-1]"))
+    await take("BBB")
+    await look(routes, NOW)
+    await silenced(hours=1)
+    await look(routes, NOW)
+    assert await rows(delivery.c.status, delivery.c.reason) == ["skipped silenced"] * 2
+
+
 async def test_a_silence_takes_back_what_still_waits_and_its_end_brings_it_under_the_same_id(
     take, look, routes, rows, silenced
 ):
@@ -178,8 +189,8 @@ async def test_what_fires_and_clears_at_night_is_a_line_of_the_morning_digest_on
         "None None mine digest delivered",
     ]
     (content,) = await column(engine, select(delivery.c.content).where(delivery.c.content.is_not(None)))
-    assert content["headline"] == "Alerts for ce-1: 1"
-    assert content["lines"] == ["resolved: Acme Corp is back on its adoption target: 60 % (60/100 seats), target 50 %"]
+    assert content["headline"] == "Alerts for ce-1: 0 open, 1 over"
+    assert any("Acme Corp is back on its adoption target: 60 % (60/100 seats)" in line for line in content["lines"])
 
 
 async def test_a_warning_at_night_waits_for_the_morning(take, look, routes, rows):
@@ -246,9 +257,7 @@ async def test_another_alert_that_explains_it_holds_it_back(take, look, routes, 
         silent = dict(of_acme) | {"id": "silent", "rule": "telemetry-silent", "look_at": None}
         await connection.execute(insert(episode).values(silent))
 
-    inhibits = Rule("telemetry-silent", "account", "warning", 1, 1, inhibits=("adoption-below-target",))
-    rules = {**RULES, inhibits.name: inhibits}
-    found = InForce(rules, Roster(), routes.current())
+    found = InForce(RulesFile(None).current().by_name, Roster(), routes.current())
     dispatch = Dispatch(engine, lambda: found, 0)
     while await dispatch.step(NOW):
         pass
@@ -328,8 +337,8 @@ async def test_a_storm_that_nobody_releases_is_over_after_a_day(storm, look, rou
 
 
 async def test_a_storm_that_is_still_coming_in_is_waited_for_before_anybody_is_told(take, engine, dispatch_of, routes):
-    """500 of 5,000 are no storm yet; while more are found every second, nobody is told for a minute."""
-    known = [{"rule": "adoption-below-target", "subject": f"known{i}"} for i in range(5000)]
+    """200 of 5,000 are no storm yet; while more are found every second, nobody is told for a minute."""
+    known = [{"rule": SUBJECT, "subject": f"known{i}"} for i in range(5000)]
     async with engine.begin() as connection:
         await connection.execute(insert(instance), known)
     dispatch = Dispatch(engine, dispatch_of(routes)._in_force, 5)
@@ -358,7 +367,7 @@ async def test_a_new_alert_settles_before_its_first_look(take, engine, routes, r
 async def test_a_look_that_is_rolled_back_leaves_nothing_and_the_next_one_does_it(take, engine, routes, rows):
 
     await take("BBB")
-    found = InForce(RULES, Roster(), routes.current())
+    found = InForce(RULES.by_name, Roster(), routes.current())
     async with engine.connect() as connection:
         assert len(await look_once(connection, found, NOW)) == 1
         await connection.rollback()

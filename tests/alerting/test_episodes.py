@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uptake_alerting.episodes import Episode, Outcome, outcome_of_trial, reconcile
+from tests.alerting.two_rules import TRIAL
+from uptake_alerting.episodes import Clock, Episode, Outcome, complexity_moved, outcome_of_clock, reconcile
 from uptake_alerting.fold import Span, State
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -81,6 +82,17 @@ def test_recovering_is_shown_within_the_episode(before, after, told):
 TRIAL_DAY = datetime(2026, 2, 24, 12, tzinfo=UTC)
 
 
+def clock(snapshot):
+    """As `limits` sees a trial under the rule `trial-breached`."""
+    due = TRIAL.when.due(snapshot)
+    over = "trial_stopped" if snapshot.trial.state == "stopped" else None
+    return Clock(due and due.at, due and due.day, over, "paused")
+
+
+def outcome_of_trial(snapshot, before, began_as, now):
+    return outcome_of_clock(clock(snapshot), before, complexity_moved(began_as, snapshot), "warning", now)
+
+
 @pytest.mark.parametrize(
     ("what", "now", "told"),
     [
@@ -95,7 +107,9 @@ TRIAL_DAY = datetime(2026, 2, 24, 12, tzinfo=UTC)
 def test_how_the_alert_of_a_trial_goes_on(trial, what, now, told):
     first = outcome_of_trial(trial(), State(), None, TRIAL_DAY)
     (begun,) = reconcile([], first, TRIAL_DAY)
-    stored = [Episode("e1", 1, "firing", begun.since, begun.fired_at, None, {"complexity": "standard"})]
+    stored = [
+        Episode("e1", 1, "firing", begun.since, begun.fired_at, None, {"complexity": "standard"}, severity="warning")
+    ]
     changes = reconcile(stored, outcome_of_trial(trial(**what), first.state, "standard", now), now)
     assert [f"{c.kind} {c.reason}" for c in changes] == told
 

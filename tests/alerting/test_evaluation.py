@@ -7,11 +7,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import func, select, update
 
+from tests.alerting.two_rules import ADOPTION, RULES
 from uptake_alerting import evaluation, listing, store, ticker
 from uptake_alerting.fold import Judged, State, fold
+from uptake_alerting.judging import judge
 from uptake_alerting.listing import Choice
 from uptake_alerting.routes import RoutesFile
-from uptake_alerting.rules import ADOPTION_BELOW_TARGET, judge_adoption
 from uptake_alerting.tables import alert_event, delivery, instance, sample
 
 ROUTES_YML = """
@@ -31,7 +32,7 @@ def take(engine, look):
 
     async def run(*snapshots, routes=ROUTES, now=NOW):
         async with engine.begin() as connection:
-            await evaluation.take(connection, snapshots, now)
+            await evaluation.take(connection, snapshots, RULES, now)
         await look(routes, now)
 
     return run
@@ -143,11 +144,11 @@ async def test_any_order_any_duplicates_and_late_revisions_end_where_the_days_th
 async def _ends_like_the_pure_fold(engine, alerts, published):
     newest = {s.kpis.as_of: s for s in sorted(published, key=lambda s: s.kpis.revision)}
     days = [newest[day] for day in sorted(newest)]
-    judged = [Judged(s.kpis.as_of, s.closed_at, judge_adoption(s)) for s in days]
-    state, spans = fold(State(), judged, ADOPTION_BELOW_TARGET)
+    judged = [Judged(s.kpis.as_of, s.closed_at, judge(ADOPTION, s)) for s in days]
+    state, spans = fold(State(), judged, ADOPTION)
     async with engine.begin() as connection:
-        (found,) = await store.lock(connection, ADOPTION_BELOW_TARGET.name, ["acme"])
-    assert found.state == state
+        (found,) = await store.lock(connection, [ADOPTION.name], ["acme"])
+    assert found.state == (State() if state.condition == "ok" else state)
     alive = [(a.state, a.since, a.fired_at) for a in await alerts() if a.resolved_at is None]
     assert alive == [(state.condition, span.since, span.fired_at) for span in spans if span.ended_at is None]
 
@@ -217,7 +218,7 @@ async def test_two_replicas_that_evaluate_at_once_tell_it_once(engine, alerts, h
 
     async def replica():
         async with engine.begin() as connection:
-            await evaluation.take(connection, days, NOW)
+            await evaluation.take(connection, days, RULES, NOW)
         await look(ROUTES, NOW)
 
     await asyncio.gather(*(replica() for _ in range(6)))
@@ -231,11 +232,11 @@ async def test_an_evaluation_waits_for_another_of_the_same_instance_and_goes_on_
     first, second, third = history("BBB")
     await take(first)
     async with engine.begin() as slow:
-        await store.lock(slow, ADOPTION_BELOW_TARGET.name, ["acme"])
+        await store.lock(slow, [store.SUBJECT], ["acme"])
         other = asyncio.create_task(take(third))
         await asyncio.wait([other], timeout=0.2)
         assert not other.done()
-        await evaluation.take(slow, [second], NOW)
+        await evaluation.take(slow, [second], RULES, NOW)
     await other
     assert [a.state for a in await alerts()] == ["firing"]
 
@@ -245,9 +246,9 @@ TRIAL_OVER = datetime(2026, 2, 23, 23, tzinfo=UTC)
 
 async def test_a_trial_runs_over_without_any_message(take, alerts, engine, trial, look):
     await take(trial(), now=datetime(2026, 2, 3, tzinfo=UTC))
-    await ticker.tick(engine, TRIAL_OVER - timedelta(seconds=1))
+    await ticker.tick(engine, RULES, TRIAL_OVER - timedelta(seconds=1))
     assert await alerts() == []
-    await ticker.tick(engine, TRIAL_OVER + timedelta(hours=5))
+    await ticker.tick(engine, RULES, TRIAL_OVER + timedelta(hours=5))
     await look(ROUTES, TRIAL_OVER + timedelta(hours=5))
     (alert,) = await alerts()
     assert (alert.rule, alert.subject, alert.account, alert.state) == ("trial-breached", "o1", "acme", "firing")
@@ -259,7 +260,7 @@ async def test_a_trial_runs_over_without_any_message(take, alerts, engine, trial
 
 async def test_two_replicas_that_tick_at_once_tell_it_once(take, alerts, engine, trial, look):
     await take(*(trial(opportunity=f"o{i}") for i in range(20)), now=datetime(2026, 2, 3, tzinfo=UTC))
-    await asyncio.gather(*(ticker.tick(engine, TRIAL_OVER) for _ in range(5)))
+    await asyncio.gather(*(ticker.tick(engine, RULES, TRIAL_OVER) for _ in range(5)))
     await asyncio.gather(*(look(ROUTES, TRIAL_OVER) for _ in range(5)))
     found = await alerts()
     assert len(found) == 20
@@ -283,7 +284,7 @@ async def test_how_the_alert_of_a_trial_ends(take, alerts, trial, what, state):
 async def test_a_reclassified_trial_is_looked_at_again_at_its_new_limit(take, alerts, engine, trial):
     await take(trial(), now=TRIAL_OVER)
     await take(trial(revision=2, complexity="complex", target_days=30, breached_on=date(2026, 3, 5)), now=TRIAL_OVER)
-    await ticker.tick(engine, datetime(2026, 3, 5, tzinfo=UTC))
+    await ticker.tick(engine, RULES, datetime(2026, 3, 5, tzinfo=UTC))
     assert [(a.number, a.state) for a in await alerts()] == [(2, "firing"), (1, "closed")]
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uptake_alerting.fold import Judged, Span, State, fold, move_checkpoint
-from uptake_alerting.rules import ADOPTION_BELOW_TARGET, Verdict
+from tests.alerting.two_rules import ADOPTION
+from uptake_alerting.fold import Judged, Span, State, fold
+from uptake_alerting.judging import Verdict
 
 START = date(2026, 2, 1)
 WORDS = {
@@ -57,14 +58,14 @@ def days(text: str) -> list[Judged]:
     ],
 )
 def test_where_a_series_ends(series, condition, since, fired, health):
-    state, _ = fold(State(), days(series), ADOPTION_BELOW_TARGET)
+    state, _ = fold(State(), days(series), ADOPTION)
     assert (state.condition, state.health) == (condition, health)
     assert state.since == (None if since is None else START + timedelta(days=since))
     assert state.fired_at == (None if fired is None else at(START + timedelta(days=fired)))
 
 
 def test_each_unbroken_firing_is_a_span_with_its_boundary_instants():
-    _, spans = fold(State(), days("BBBCCCCBBBXBBB"), ADOPTION_BELOW_TARGET)
+    _, spans = fold(State(), days("BBBCCCCBBBXBBB"), ADOPTION)
     day = [START + timedelta(days=i) for i in range(14)]
     assert spans == (
         Span(day[0], at(day[2]), at(day[5]), "resolved", "on_target"),
@@ -79,25 +80,16 @@ series = st.text(alphabet="B=C?X_", max_size=40)
 @given(series, st.integers(0, 40))
 def test_a_fold_may_stop_anywhere_and_go_on(text, cut):
     samples = days(text)
-    whole, spans = fold(State(), samples, ADOPTION_BELOW_TARGET)
-    middle, before = fold(State(), samples[:cut], ADOPTION_BELOW_TARGET)
-    end, after = fold(middle, samples[cut:], ADOPTION_BELOW_TARGET)
+    whole, spans = fold(State(), samples, ADOPTION)
+    middle, before = fold(State(), samples[:cut], ADOPTION)
+    end, after = fold(middle, samples[cut:], ADOPTION)
     assert end == whole
     assert tuple(s for s in before if s.ended_at is not None) + after == spans
 
 
-@given(st.text(alphabet="B=C?X_", min_size=50, max_size=90))
-def test_a_checkpoint_is_invisible(text):
-    samples = days(text)
-    checkpoint = move_checkpoint(State(), samples, ADOPTION_BELOW_TARGET)
-    kept = [s for s in samples if checkpoint.day is None or s.day > checkpoint.day]
-    assert fold(checkpoint, kept, ADOPTION_BELOW_TARGET)[0] == fold(State(), samples, ADOPTION_BELOW_TARGET)[0]
-    assert all(samples[-1].day - s.day <= timedelta(days=40) for s in kept)
-
-
 @given(series, st.integers(0, 39))
 def test_a_day_without_news_is_as_good_as_no_day(text, where):
-    without = fold(State(), days(text[:where] + "_" + text[where:]), ADOPTION_BELOW_TARGET)
-    unknown = fold(State(), days(text[:where] + "?" + text[where:]), ADOPTION_BELOW_TARGET)
+    without = fold(State(), days(text[:where] + "_" + text[where:]), ADOPTION)
+    unknown = fold(State(), days(text[:where] + "?" + text[where:]), ADOPTION)
     assert without[1] == unknown[1]
     assert (without[0].condition, without[0].streak) == (unknown[0].condition, unknown[0].streak)

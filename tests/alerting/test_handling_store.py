@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
+from tests.alerting.two_rules import RULES
 from uptake.messages.alerts import AlertData
 from uptake.problems import Problem
 from uptake.subjects import token
@@ -65,7 +66,7 @@ def take(engine, account_day):
     async def run(text, first=0, now=NOW):
         days = [account_day(START + timedelta(days=first + i), 24 if c == "B" else 60) for i, c in enumerate(text)]
         async with engine.begin() as connection:
-            await evaluation.take(connection, days, now)
+            await evaluation.take(connection, days, RULES, now)
 
     return run
 
@@ -141,7 +142,7 @@ async def test_an_ack_while_the_alert_resolves_waits_and_is_refused(fired, take,
     alert = await fired()
     days = [account_day(START + timedelta(days=3 + i), 60) for i in range(3)]
     async with engine.begin() as connection:
-        await evaluation.take(connection, days, NOW)
+        await evaluation.take(connection, days, RULES, NOW)
         waiting = asyncio.create_task(act(alert, "ack"))
         assert (await asyncio.wait({waiting}, timeout=0.3))[0] == set()
     with pytest.raises(Problem) as refused:
@@ -165,10 +166,10 @@ async def test_closing_waits_for_an_evaluation_that_is_about_to_end_it(fired, ac
     alert = await fired()
     days = [account_day(START + timedelta(days=3 + i), 60) for i in range(3)]
     async with engine.begin() as connection:
-        await store.lock(connection, "adoption-below-target", ["acme"])
+        await store.lock(connection, [store.SUBJECT], ["acme"])
         closing = asyncio.create_task(act(alert, "close", comment="known"))
         assert (await asyncio.wait({closing}, timeout=0.3))[0] == set()
-        await evaluation.take(connection, days, NOW)
+        await evaluation.take(connection, days, RULES, NOW)
     with pytest.raises(Problem, match="is over since"):
         await closing
     assert [line.split()[0] for line in await history(alert)] == ["resolved"]
@@ -211,11 +212,11 @@ async def test_a_closed_alert_fires_again_only_after_its_condition_was_over(fire
 async def test_a_trial_that_was_closed_does_not_fire_again_while_it_runs(trial, act, engine):
     now = datetime(2026, 2, 25, tzinfo=UTC)
     async with engine.begin() as connection:
-        await evaluation.take(connection, [trial()], now)
+        await evaluation.take(connection, [trial()], RULES, now)
         alert = await connection.scalar(select(episode.c.id))
     await act(alert, "close", comment="the sponsor is ill", now=now)
     async with engine.begin() as connection:
-        await evaluation.take(connection, [trial(revision=2, cycle_days=30)], now + DAY)
+        await evaluation.take(connection, [trial(revision=2, cycle_days=30)], RULES, now + DAY)
         assert list(await connection.scalars(select(episode.c.reason))) == ["closed_by_hand"]
 
 

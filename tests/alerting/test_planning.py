@@ -1,12 +1,15 @@
 """What is told when: reminders, escalation, severity, flapping, quiet hours, digests. Promises: `test_promises`."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 import pytest
 
 from tests.alerting.telling import MONDAY, PEOPLE, World, roster, routes
 from uptake_alerting.cases import is_flapping
+from uptake_alerting.contacts import Book
+from uptake_alerting.gates import Gate
+from uptake_alerting.planning import plan
 
 DAY = timedelta(days=1)
 
@@ -148,6 +151,32 @@ def test_what_a_storm_held_back_is_told_in_a_digest_and_nobody_is_reminded_of_it
     assert world.digests == {"ce-1": ["1 at 04 10:00"]}
     world.live_through(20)
     assert world.kinds("ce-1") == ["trigger"]
+
+
+def test_what_happens_only_once_fills_a_line_of_the_digest_and_is_told_no_more():
+    world = World()
+    alert = world.fire()
+    world.end(alert)
+    case = replace(world.case(alert), one_shot=True)
+    world.case = lambda _: replace(case, told=tuple(row.told for row in alert.rows.values()))
+    world.live_through(3)
+    assert told(world) == {"ce-1": ["digest"]}
+    assert len(world.digests["ce-1"]) == 1
+
+
+def test_what_happens_only_once_is_dropped_where_it_is_silenced():
+    world = World()
+    alert = world.fire()
+    world.end(alert)
+    shut = (Gate("silenced", world.now + DAY, "s1"),)
+    assert plan_of(world, alert, one_shot=True, gates=shut).wanted == ()
+    assert plan_of(world, alert, one_shot=True, gates=shut).look_at is None
+    assert plan_of(world, alert, one_shot=True).wanted != ()
+
+
+def plan_of(world, alert, **changes):
+    contacts = Book(world.roster, world.routes, world.now, time(8))
+    return plan(replace(world.case(alert), **changes), contacts, world.now)
 
 
 @pytest.mark.parametrize(

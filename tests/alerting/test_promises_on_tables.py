@@ -9,12 +9,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import insert, select, update
 
+from tests.alerting.two_rules import RULES
 from uptake_alerting import dispatch_store, evaluation, outbox
 from uptake_alerting.dispatch import InForce
 from uptake_alerting.dispatch import look as look_once
 from uptake_alerting.patience import Next
 from uptake_alerting.roster import Roster
-from uptake_alerting.rules import RULES
 from uptake_alerting.tables import delivery, episode, instance, silence
 from uptake_alerting.threads import OPENERS
 
@@ -62,7 +62,7 @@ class World:
         ]
         self.published += found
         async with self.engine.begin() as connection:
-            await evaluation.take(connection, found * 2, self.now)
+            await evaluation.take(connection, found * 2, RULES, self.now)
 
     async def ack(self):
         values = {"acked_by": "ce-1", "ack_until": self.now + timedelta(hours=30), "look_at": self.now}
@@ -96,7 +96,7 @@ class World:
 
     async def a_replica_dies_looking(self):
         async with self.engine.connect() as connection:
-            await look_once(connection, InForce(RULES, ROSTER, self.routes.current()), self.now)
+            await look_once(connection, InForce(RULES.by_name, ROSTER, self.routes.current()), self.now)
             await connection.rollback()
 
     async def send(self, outcomes=("ok", "ok", "failed", "pending", "dies", "lost")):
@@ -164,8 +164,7 @@ async def test_all_promises_hold_after_a_random_program(engine, account_day, rou
     async with engine.connect() as connection:
         rows = (await connection.execute(select(delivery).where(delivery.c.episode.is_not(None)))).all()
         open_ones = set(await connection.scalars(select(episode.c.id).where(episode.c.ended_at.is_(None))))
-        states = await connection.execute(select(instance.c.subject, instance.c.state))
-        found = {row.subject: row.state["condition"] for row in states}
+        found = await conditions(connection)
     heard = {row.episode for row in rows if row.kind in OPENERS and row.status == "delivered"}
     assert open_ones <= heard, f"promise 7: {open_ones - heard} fire, and nobody knows (--seed {seed // 10})"
     for row in rows:
@@ -182,7 +181,13 @@ async def _alone(engine, account_day, published, found, dice):
     dice.shuffle(others)
     for snapshot in others:
         async with engine.begin() as connection:
-            await evaluation.take(connection, [snapshot], MONDAY)
+            await evaluation.take(connection, [snapshot], RULES, MONDAY)
     async with engine.connect() as connection:
-        states = await connection.execute(select(instance.c.subject, instance.c.state))
-        return {r.subject[:-2]: r.state["condition"] for r in states if r.subject.endswith("-2")} == found
+        return {name[:-2]: one for name, one in (await conditions(connection)).items() if name.endswith("-2")} == found
+
+
+async def conditions(connection):
+    """Of every account that is not well."""
+    mine = select(instance.c.subject, instance.c.state).where(instance.c.rule == "adoption-below-target")
+    found = {row.subject: (row.state or {}).get("condition", "ok") for row in await connection.execute(mine)}
+    return {subject: condition for subject, condition in found.items() if condition != "ok"}

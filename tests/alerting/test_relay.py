@@ -9,6 +9,7 @@ import nats.errors
 import nats.js.errors
 import pytest
 
+from tests.alerting.two_rules import RULES
 from uptake import broker, subjects
 from uptake.messages.alerts import AlertEvent
 from uptake.provision import provision
@@ -31,7 +32,7 @@ async def js(nats_server):
 async def two_events(engine, account_day):
     days = [account_day(date(2026, 4, 1 + i), mau) for i, mau in enumerate([24, 24, 24, 60, 60, 60])]
     async with engine.begin() as connection:
-        await evaluation.take(connection, days, NOW)
+        await evaluation.take(connection, days, RULES, NOW)
 
 
 async def stored(js):

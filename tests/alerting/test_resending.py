@@ -15,7 +15,7 @@ NOW = datetime(2026, 5, 8, 3, tzinfo=UTC)
 
 @pytest.fixture
 def rows(engine, account_day, routes):
-    return Rows(engine, NOW, values_of_account(account_day(date(2026, 5, 7)), []), routes)
+    return Rows(engine, NOW, values_of_account(account_day(date(2026, 5, 7))), routes)
 
 
 @pytest.fixture

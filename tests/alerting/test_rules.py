@@ -1,78 +1,120 @@
-"""What one snapshot says about each shipped rule, as tables."""
-
-from datetime import UTC, date, datetime
+"""Rules as a file: what is refused, on which line, and what the shipped file says."""
 
 import pytest
 
-from uptake_alerting.rules import judge_adoption, judge_trial, start_of, trial_limit
+from uptake import config
+from uptake.config import InvalidConfig
+from uptake_alerting.rule_file import RulesFile, check
+from uptake_alerting.rules import Hold, Rules
 
-DAY = date(2026, 5, 1)
+ONE = """\
+groups:
+- name: mine
+  rules:
+  - alert: quiet
+    subject: account
+    when: {metric: usage, at_most: 30 %}
+"""
 
 
-@pytest.mark.parametrize(
-    ("what", "kind", "reason"),
-    [
-        ({"mau": 49}, "breach", "off_target"),
-        ({"mau": 50}, "clear", "on_target"),
-        ({"mau": 0}, "breach", "off_target"),
-        ({"mau": None}, "nodata", "no_telemetry"),
-        ({"partial": True}, "nodata", "partial"),
-        ({"data_health": "stale"}, "nodata", "stale"),
-        ({"data_health": "none"}, "nodata", "no_telemetry"),
-        ({"status": "ramping", "n": 12}, "gone", "date_corrected"),
-        ({"status": "not_started", "n": None, "on_target": None}, "gone", "date_corrected"),
-        ({"status": "unknown", "reason": "no_seats", "on_target": None}, "nodata", "no_seats"),
-        ({"target": None, "on_target": None}, "nodata", "unknown"),
-        ({"seat_grace_until": DAY}, "nodata", "seat_grace"),
-        ({"seat_grace_until": date(2026, 4, 30)}, "breach", "off_target"),
-        ({"churned_at": "2026-05-01T23:59:59Z"}, "gone", "churned"),
-        ({"churned_at": "2026-05-02T00:00:00Z"}, "breach", "off_target"),
-        ({"churned_at": "2026-05-02T03:59:59Z", "time_zone": "America/New_York"}, "gone", "churned"),
-        ({"churned_at": "2026-05-02T04:00:00Z", "time_zone": "America/New_York"}, "breach", "off_target"),
-        ({"churned_at": "2026-05-01T14:59:59Z", "time_zone": "Asia/Tokyo"}, "gone", "churned"),
-        ({"churned_at": "2026-05-01T15:00:00Z", "time_zone": "Asia/Tokyo"}, "breach", "off_target"),
-        ({"churned_at": "9999-12-31T23:59:59Z", "time_zone": "Asia/Tokyo"}, "breach", "off_target"),
-        ({"churned_at": "9999-12-31T23:59:59Z", "time_zone": "America/New_York"}, "breach", "off_target"),
-        ({"churned_at": "0001-01-01T00:00:00Z", "time_zone": "Asia/Tokyo"}, "gone", "churned"),
-        ({"churned_at": "0001-01-01T00:00:00Z", "time_zone": "America/New_York"}, "gone", "churned"),
-        ({"churned_at": "2026-04-01T00:00:00Z", "data_health": "stale"}, "gone", "churned"),
-    ],
-)
-def test_a_closed_day_against_the_adoption_target(account_day, what, kind, reason):
-    verdict = judge_adoption(account_day(DAY, **what))
-    assert (verdict.kind, verdict.reason) == (kind, reason)
+def refused(text):
+    with pytest.raises(InvalidConfig) as error:
+        config.parse(text, Rules)
+    return str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("what", "now", "kind", "reason"),
+    ("when", "problem"),
     [
-        ({}, "2026-02-23T22:59:59", "gone", "within_target"),  # Berlin is an hour ahead of UTC in February
-        ({}, "2026-02-23T23:00:00", "breach", "over_target"),
-        ({"breached_on": date(2026, 3, 5), "complexity": "complex"}, "2026-02-24T12:00:00", "gone", "within_target"),
-        ({"breached_on": None, "flags": ["paused"]}, "2026-03-24T12:00:00", "nodata", "paused"),
-        ({"state": "stopped", "breached_on": None}, "2026-03-24T12:00:00", "clear", "trial_stopped"),
-        ({"state": "stopped"}, "2026-03-24T12:00:00", "clear", "trial_stopped"),
+        ("{metric: usge, at_most: 30 %}", "no such metric of a account: usge"),
+        ("{metric: usage, at_most: 30}", "usage is a ratio: write 30 % or 0.3"),
+        ("{metric: usage, at_most: 3 days}", "usage is in ratio, not in days"),
+        ("{metric: usage, at_most: seats}", "usage is in ratio, not in seats"),
+        ("{metric: usage, at_most: nothing}", "no such metric of a account: nothing"),
+        ("{metric: data_health, is: sick}", "data_health is never sick; one of fresh, stale"),
+        ("{metric: data_health, above: 1}", "data_health is a state: compare it with `is`"),
+        ("{metric: usage, at_most: 1, above: 0}", "a metric needs one of below"),
+        ("{metric: usage}", "a metric needs one of below"),
+        ("{at_most: 1}", "needs one of metric, all, any, reached"),
+        ("{reached: breached_on}", "no such limit of a account: breached_on"),
+        ("{metric: usage, at_most: 3 weeks}", "no such unit: weeks"),
     ],
 )
-def test_a_trial_against_its_limit(trial, what, now, kind, reason):
-    verdict = judge_trial(trial(**what), datetime.fromisoformat(now).replace(tzinfo=UTC))
-    assert (verdict.kind, verdict.reason) == (kind, reason)
+def test_a_condition_that_means_nothing_is_refused_with_its_line(when, problem):
+    said = refused(ONE.replace("{metric: usage, at_most: 30 %}", when))
+    assert said.startswith(("line 4: ", "line 6: "))
+    assert problem in said
 
 
 @pytest.mark.parametrize(
-    ("day", "zone", "instant"),
+    ("line", "problem"),
     [
-        (date(2026, 5, 2), "UTC", "2026-05-02T00:00:00"),
-        (date(2026, 5, 2), "America/New_York", "2026-05-02T04:00:00"),
-        (date(2026, 3, 29), "Europe/Berlin", "2026-03-28T23:00:00"),
-        (date(2026, 9, 6), "America/Santiago", "2026-09-06T04:00:00"),  # it begins at 1:00: there is no midnight
+        ("clear: {metric: usage, above: 29 %}", "clear is looser than when"),
+        ("clear: {metric: usage, at_least: 30 %}", "clear is looser than when"),
+        ("for: soon", "must be a number of closed days"),
+        ("to: [boss]", "to.0"),
+        ("inhibits: [unheard-of]", "inhibits an unknown alert: unheard-of"),
+        ("colour: red", "colour"),
+        ("severity: bad", "severity"),
     ],
 )
-def test_where_a_local_day_begins(day, zone, instant):
-    assert start_of(day, zone) == datetime.fromisoformat(instant).replace(tzinfo=UTC)
+def test_a_line_that_does_not_fit_is_refused(line, problem):
+    assert problem in refused(f"{ONE}    {line}\n")
 
 
-def test_only_a_running_trial_has_a_limit(trial):
-    assert trial_limit(trial()) == datetime(2026, 2, 23, 23, tzinfo=UTC)
-    assert trial_limit(trial(breached_on=None)) is None
-    assert trial_limit(trial(state="stopped")) is None
+@pytest.mark.parametrize("line", ["clear: {metric: usage, above: 30 %}", "clear: {metric: usage, at_least: 35 %}"])
+def test_a_clear_that_is_stricter_is_taken(line):
+    (rule,) = config.parse(f"{ONE}    {line}\n", Rules).alerts
+    assert rule.clear is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "hold"),
+    [("3", Hold(3, "samples")), ("2 days", Hold(2, "days")), ("5 business days", Hold(5, "business_days"))],
+)
+def test_how_long_a_condition_has_to_hold(text, hold):
+    (rule,) = config.parse(f"{ONE}    for: {text}\n", Rules).alerts
+    assert rule.hold == hold
+
+
+def test_a_name_stands_once_and_is_not_built_in():
+    second = ONE.partition("  rules:\n")[2]
+    assert "alert quiet stands twice" in refused(ONE + second)
+    assert "built in" in refused(ONE.replace("quiet", "mass-breach"))
+
+
+def test_the_fingerprint_follows_what_decides_and_nothing_else():
+    (rule,), (told,), (moved,) = (
+        config.parse(text, Rules).alerts for text in (ONE, f"{ONE}    to: [manager]\n", ONE.replace("30 %", "31 %"))
+    )
+    assert rule.fingerprint == told.fingerprint != moved.fingerprint
+
+
+def test_every_rule_of_the_domain_is_shipped():
+    assert {rule.name for rule in RulesFile(None).current().alerts} == {
+        "account-dormant",
+        "adoption-below-target",
+        "adoption-step-up-at-risk",
+        "closure-below-target",
+        "feature-first-use",
+        "instance-unattributed",
+        "production-overdue",
+        "seats-exceeded",
+        "telemetry-silent",
+        "trial-approaching",
+        "trial-breached",
+        "trial-overlong",
+        "trial-policy",
+        "usage-unhealthy",
+    }
+
+
+def test_a_bad_file_leaves_the_last_good_one_in_force(tmp_path):
+    path = tmp_path / "rules.yml"
+    path.write_text(ONE)
+    rules = RulesFile(path)
+    assert [rule.name for rule in rules.current().alerts] == ["quiet"]
+    path.write_text(ONE.replace("usage", "usge"))
+    assert [rule.name for rule in rules.current().alerts] == ["quiet"]
+    assert "usge" in rules.error
+    assert "rules.yml: line 4" in check(tmp_path)[0]

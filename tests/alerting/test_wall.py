@@ -87,3 +87,16 @@ def test_an_instant_lies_between_the_first_and_the_last_of_what_its_clock_shows(
     now = instant.replace(tzinfo=UTC)
     shown = wall.local(now, zone)
     assert wall.first(shown, zone) <= now <= wall.last(shown, zone)
+
+
+@pytest.mark.parametrize(
+    ("day", "zone", "instant"),
+    [
+        (date(2026, 5, 2), "UTC", "2026-05-02T00:00:00"),
+        (date(2026, 5, 2), "America/New_York", "2026-05-02T04:00:00"),
+        (date(2026, 3, 29), "Europe/Berlin", "2026-03-28T23:00:00"),
+        (date(2026, 9, 6), "America/Santiago", "2026-09-06T04:00:00"),  # it begins at 1:00: there is no midnight
+    ],
+)
+def test_where_a_local_day_begins(day, zone, instant):
+    assert wall.start_of(day, zone) == datetime.fromisoformat(instant).replace(tzinfo=UTC)

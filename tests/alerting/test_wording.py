@@ -49,7 +49,7 @@ def data_of(rule, kind, subject, values, state="firing", reason="firing", owner=
 @pytest.fixture
 def adoption(account_day):
     def make(state="firing", reason="firing", **what):
-        values = values_of_account(account_day(date(2026, 5, 3), **what), [0.24])
+        values = values_of_account(account_day(date(2026, 5, 3), **what))
         return data_of("adoption-below-target", "account", "acme", values, state, reason)
 
     return make

@@ -1,4 +1,4 @@
-"""Accounts that are below their target whatever is counted: each is one alert and one notice. Knows no fault."""
+"""Accounts that are below their target whatever is counted: one alert and one notice of it each. Knows no fault."""
 
 import asyncio
 import json
@@ -28,8 +28,8 @@ class Channel(Receiver):
         (config / "routes.yml").write_text(json.dumps({"channels": {"ce-1": channel}, "default": []}))
 
     def told(self) -> Counter[str]:
-        once = {notice["key"]: notice["alert"]["subject"] for notice in self.notices}
-        return Counter(once.values())
+        once = {notice["key"]: notice["alert"] for notice in self.notices}
+        return Counter(alert["subject"] for alert in once.values() if alert["rule"] == RULE)
 
 
 def facts() -> list[Envelope]:

@@ -2,9 +2,9 @@
 
 | in | handler | out |
 |---|---|---|
-| KPI `kpi.account.v1.*`, `kpi.trial.v1.*` | `Intake.apply` | samples, episodes, events and notices in one transaction |
+| KPI `kpi.{account,trial,team,instance}.v1` | `Intake.apply` | samples, episodes and events in one transaction |
 | a snapshot that is none | `Intake.refuse` | REFUSED `refused.v1.metrics.invalid_snapshot` |
-| the clock, every `tick_s` | `ticker` | the same for trial days |
+| the clock, every `tick_s`; new rules | `ticker` | the same for limits that have come |
 | alerts that ask for a look | `dispatch` | notices, digests, breakers, alerts about alerting itself |
 | outbox `alert_event` | `relay` | ALERT `alert.v1.>` |
 | outbox `delivery` | `courier` | Slack, e-mail, webhooks, PagerDuty, Alertmanager, apprise |
@@ -25,24 +25,31 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake import broker, cursor, database, problems, subjects, telemetry
 from uptake.clock import utc_now
-from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
+from uptake.messages.kpi import AccountSnapshot, InstanceSnapshot, TeamSnapshot, TrialSnapshot
 from uptake.reader import Cursor, Entry, Reader
 from uptake.refusing import refuse
 from uptake.start import start
-from uptake_alerting import evaluation, http, relay, resending, roster_file, ticker
+from uptake_alerting import evaluation, http, relay, resending, roster_file, rule_file, ticker
 from uptake_alerting.answers import oncall, slack
+from uptake_alerting.conditions import Snapshot
 from uptake_alerting.courier import Courier
 from uptake_alerting.dispatch import Dispatch, InForce
 from uptake_alerting.roster_file import RosterFile
 from uptake_alerting.routes import FILE, RoutesFile
 from uptake_alerting.routes import check as check_routes
-from uptake_alerting.rules import RULES
+from uptake_alerting.rule_file import RulesFile
 from uptake_alerting.senders import new_outlet
 from uptake_alerting.settings import AlertingSettings
 from uptake_alerting.tables import SCHEMA
 from uptake_alerting.telemetry import Telemetry
 
-KPI_SUBJECTS = ("kpi.account.v1.*", "kpi.trial.v1.*")
+KPI_SUBJECTS = ("kpi.account.v1.*", "kpi.trial.v1.*", "kpi.team.v1", "kpi.instance.v1.*")
+_KINDS: dict[str, type[Snapshot]] = {
+    "account": AccountSnapshot,
+    "trial": TrialSnapshot,
+    "team": TeamSnapshot,
+    "instance": InstanceSnapshot,
+}
 READER = "kpi"
 
 log = structlog.get_logger(__name__)
@@ -51,8 +58,8 @@ log = structlog.get_logger(__name__)
 class Intake:
     """What the reader of KPI needs: where it stands, how a batch takes effect, where a bad snapshot goes."""
 
-    def __init__(self, engine: AsyncEngine, client: Client) -> None:
-        self._engine, self._client = engine, client
+    def __init__(self, engine: AsyncEngine, client: Client, rules: RulesFile) -> None:
+        self._engine, self._client, self._rules = engine, client, rules
 
     async def position(self) -> Cursor:
         async with self._engine.connect() as connection:
@@ -63,34 +70,35 @@ class Intake:
         snapshots = [_parse(entry) for entry in entries]
         async with self._engine.begin() as connection:
             await cursor.advance(connection, SCHEMA, READER, expected, new)
-            await evaluation.take(connection, snapshots, utc_now())
+            await evaluation.take(connection, snapshots, self._rules.current(), utc_now())
 
     async def refuse(self, entry: Entry, error: Exception) -> None:
         js = self._client.jetstream()
         await refuse(js, "alerting-KPI", entry, error, source="metrics", reason="invalid_snapshot")
 
 
-def _parse(entry: Entry) -> evaluation.Snapshot:
-    known = TrialSnapshot if entry.subject.startswith("kpi.trial.") else AccountSnapshot
-    return known.model_validate_json(entry.data)
+def _parse(entry: Entry) -> Snapshot:
+    return _KINDS[entry.subject.split(".")[1]].model_validate_json(entry.data)
 
 
 def build(settings: AlertingSettings) -> FastAPI:
     """The service as one ASGI app; its lifespan connects, starts the loops, and ends them."""
     engine = database.engine(settings, "alerting")
     routes = RoutesFile(settings.config_dir / FILE if settings.config_dir else None)
+    rules = RulesFile(settings.config_dir / rule_file.FILE if settings.config_dir else None)
     rosters = RosterFile(settings.config_dir / roster_file.FILE if settings.config_dir else None)
     health, told = telemetry.Health(), Telemetry()
 
     def in_force() -> InForce:
-        return InForce(RULES, rosters.current(), routes.current(), settings.digest_at)
+        return InForce(rules.current().by_name, rosters.current(), routes.current(), settings.digest_at)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        rules.write_default()
         routes.write_default()
         rosters.write_default()
         client = await broker.connect(settings, "alerting")
-        intake = Intake(engine, client)
+        intake = Intake(engine, client, rules)
         reader = Reader(
             client,
             subjects.KPI,
@@ -108,7 +116,7 @@ def build(settings: AlertingSettings) -> FastAPI:
             loops = [
                 asyncio.create_task(reader.run()),
                 asyncio.create_task(relay.run(engine, client.jetstream())),
-                asyncio.create_task(ticker.run(engine, settings.tick_s)),
+                asyncio.create_task(ticker.run(engine, rules, settings.tick_s)),
                 asyncio.create_task(Dispatch(engine, in_force, settings.settle_s).run()),
                 asyncio.create_task(courier.run()),
                 asyncio.create_task(resending.run(engine, routes, outlet)),
@@ -125,7 +133,7 @@ def build(settings: AlertingSettings) -> FastAPI:
     async def metrics() -> list[bytes]:
         told.routes_valid(routes.error is None)
         told.rota(rosters, utc_now())
-        return [await told.text(engine, utc_now())]
+        return [await told.text(engine, rules.current(), utc_now())]
 
     app = FastAPI(title="Uptake alerting", docs_url=None, redoc_url=None, lifespan=lifespan)
     problems.install(app)
@@ -138,7 +146,7 @@ def build(settings: AlertingSettings) -> FastAPI:
 
 def check(config_dir: Path) -> list[str]:
     """What is wrong with the files in a folder, each with its line."""
-    return [*check_routes(config_dir), *roster_file.check(config_dir, utc_now())]
+    return [*rule_file.check(config_dir), *check_routes(config_dir), *roster_file.check(config_dir, utc_now())]
 
 
 def main() -> int:

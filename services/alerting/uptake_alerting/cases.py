@@ -37,7 +37,8 @@ class Routed:
 class Case:
     """All that is known about the notices of one episode. `gates` are those shut now, `before` those of the last look.
 
-    `flapping`: it fired so often of late that the digest is enough. `released`: a storm held it back.
+    `one_shot`: it was over as it began, and is told all the same. `flapping`: it fired so often of late that the
+    digest is enough. `released`: a storm held it back.
     `avoid`: destinations that are the very trouble it is about.
     """
 
@@ -48,6 +49,7 @@ class Case:
     delivery: Literal["at_once", "working_hours", "digest"] = "working_hours"
     bypass_quiet_hours: bool = False
     ended: bool = False
+    one_shot: bool = False
     told: tuple[Told, ...] = ()
     gates: tuple[Gate, ...] = ()
     before: tuple[Gate, ...] = ()

@@ -182,6 +182,6 @@ def _letter(claimed: Claimed, person: Addressee | None) -> Letter:
 def _notice(claimed: Claimed) -> Notice:
     """A notice without an event brings its own words."""
     if claimed.data is not None:
-        return wording.notice(claimed.data, claimed.why)
+        return wording.notice(claimed.data, claimed.why, claimed.kind)
     content = claimed.content or {}
     return Notice(str(content["headline"]), tuple(map(str, content["lines"])))

@@ -17,6 +17,7 @@ from uptake_alerting import breaker, digests, dispatch_store, meta, outbox, stor
 from uptake_alerting.cases import Case, Plan, Routed, is_flapping
 from uptake_alerting.contacts import Book
 from uptake_alerting.dispatch_store import Looked, about_of
+from uptake_alerting.fold import ONE_SHOT
 from uptake_alerting.gates import Gate, Handling, gates
 from uptake_alerting.meta import PIPELINE_DOWN
 from uptake_alerting.outbox import NewEvent
@@ -162,9 +163,10 @@ def _case(one: Looked, in_force: InForce, known: _Known, now: datetime) -> Case:
         rule=one.rule,
         severity=row.severity,
         about=about_of(one, rule.to if rule else ("owner",)),
-        delivery=rule.delivery if rule else "working_hours",
+        delivery=rule.delivery_of(row.severity) if rule else "working_hours",
         bypass_quiet_hours=rule is not None and rule.bypass_quiet_hours,
         ended=row.ended_at is not None,
+        one_shot=row.reason == ONE_SHOT,
         told=told,
         gates=shut,
         before=tuple(Gate.from_json(gate) for gate in row.gates),

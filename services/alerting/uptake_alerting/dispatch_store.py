@@ -121,7 +121,8 @@ async def write_wanted(connection: AsyncConnection, plans: Mapping[str, Plan], n
 
 async def write_dropped(connection: AsyncConnection, plans: Iterable[Plan], now: datetime) -> None:
     rows = [{"of": id_, "because": reason} for plan in plans for id_, reason in plan.drop]
-    waits = delivery.c.status.in_(("pending", "collected")) & ~delivery.c.ambiguous & delivery.c.digest.is_(None)
+    waiting = (delivery.c.status == "pending") | (delivery.c.status == "collected")
+    waits = waiting & ~delivery.c.ambiguous & delivery.c.digest.is_(None)
     statement = update(delivery).where(delivery.c.id == bindparam("of"), waits)
     if rows:
         values = {"status": "skipped", "reason": bindparam("because"), "done_at": now}

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Literal
 
+from uptake.messages.alerts import Severity
 from uptake.messages.kpi import TrialSnapshot
 from uptake.subjects import token
 from uptake_alerting.fold import Span, State
 from uptake_alerting.handling import CLOSED_BY_HAND
-from uptake_alerting.rules import judge_trial, trial_limit
 
+_RANK: dict[Severity | None, int] = {None: 0, "info": 1, "warning": 2, "critical": 3}
 EpisodeState = Literal["firing", "recovering", "resolved", "closed"]
 OPEN_STATES = ("firing", "recovering")
 
@@ -27,6 +28,7 @@ class Episode:
     ended_at: datetime | None
     values: Mapping[str, Any] = field(default_factory=dict)  # the numbers of its latest event
     reason: str = ""
+    severity: Severity | None = None
 
     @property
     def is_open(self) -> bool:
@@ -68,6 +70,8 @@ class Change:
     since: date
     fired_at: datetime
     ended_at: datetime | None = None
+    severity: Severity | None = None
+    worse: bool = False
 
 
 def episode_id(rule: str, subject: str, number: int) -> str:
@@ -75,18 +79,33 @@ def episode_id(rule: str, subject: str, number: int) -> str:
     return token(f"{rule}\0{subject}\0{number}")[:16]
 
 
-def outcome_of_trial(snapshot: TrialSnapshot, before: State, began_as: str | None, now: datetime) -> Outcome:
-    """A trial has no samples: its dates and the clock decide. `began_as`: its complexity when its episode began."""
-    verdict, limit = judge_trial(snapshot, now), trial_limit(snapshot)
-    if verdict.kind == "breach" and limit is not None and snapshot.breached_on is not None:
-        span = Span(snapshot.breached_on, limit, reason=verdict.reason)
-        return Outcome(State("firing", since=snapshot.breached_on, fired_at=limit), (span,))
-    if verdict.kind == "nodata":
-        return Outcome(replace(before, health=verdict.reason), (), orphan=None)
-    if verdict.kind == "clear":
-        return Outcome(State(), (), orphan=Ending("resolved", verdict.reason))
-    moved = "reclassified" if began_as != snapshot.trial.complexity else "date_corrected"
-    return Outcome(State(), (), orphan=Ending("closed", moved), wake_at=limit)
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What the clock has to do with a subject that has no closed days: when its limit is or was reached.
+
+    `since`: the day that then begins. `over`: why it is over for good. `waits`: why the clock stands still.
+    """
+
+    limit: datetime | None
+    since: date | None
+    over: str | None = None
+    waits: str | None = None
+
+
+def outcome_of_clock(clock: Clock, before: State, moved: str, severity: Severity, now: datetime) -> Outcome:
+    """Its dates and the clock decide. `moved`: why an alert ends whose limit lies ahead again."""
+    if clock.over is not None:
+        return Outcome(State(), (), orphan=Ending("resolved", clock.over))
+    if clock.limit is None or clock.since is None:
+        return Outcome(replace(before, health=clock.waits or "unknown"), (), orphan=None)
+    if now >= clock.limit:
+        span = Span(clock.since, clock.limit, severity=severity)
+        return Outcome(State("firing", since=clock.since, fired_at=clock.limit, severity=severity), (span,))
+    return Outcome(State(), (), orphan=Ending("closed", moved), wake_at=clock.limit)
+
+
+def complexity_moved(began_as: str | None, snapshot: TrialSnapshot) -> str:
+    return "reclassified" if began_as != snapshot.trial.complexity else "date_corrected"
 
 
 def reconcile(stored: Sequence[Episode], outcome: Outcome, now: datetime) -> list[Change]:
@@ -111,11 +130,11 @@ def _overlap(episode: Episode, span: Span) -> bool:
 
 
 def _begun(number: int, span: Span, state: State) -> list[Change]:
-    begun = Change("firing", number, "firing", "firing", span.since, span.fired_at)
+    begun = Change("firing", number, "firing", "firing", span.since, span.fired_at, severity=span.severity)
     if span.ended_at is not None:
         return [begun, _ended(number, span)]
     if state.condition == "recovering":
-        return [begun, Change("updated", number, "recovering", "recovering", span.since, span.fired_at)]
+        return [begun, replace(begun, kind="updated", state="recovering", reason="recovering")]
     return [begun]
 
 
@@ -123,19 +142,25 @@ def _continued(episode: Episode, span: Span, state: State) -> list[Change]:
     if span.ended_at is not None:
         return [_ended(episode.number, span)]
     condition: EpisodeState = "recovering" if state.condition == "recovering" else "firing"
-    if (condition, span.since, span.fired_at) == (episode.state, episode.since, episode.fired_at):
+    same = (condition, span.since, span.fired_at) == (episode.state, episode.since, episode.fired_at)
+    if same and span.severity == episode.severity:
         return []
-    reason = "data_revised" if condition == episode.state else condition
-    return [Change("updated", episode.number, condition, reason, span.since, span.fired_at)]
+    worse = _RANK[span.severity] > _RANK[episode.severity]
+    reason: str = condition if condition != episode.state else "data_revised"
+    if span.severity != episode.severity and condition == episode.state:
+        reason = "severity_raised" if worse else "severity_lowered"
+    change = Change("updated", episode.number, condition, reason, span.since, span.fired_at)
+    return [replace(change, severity=span.severity, worse=worse)]
 
 
 def _ended(number: int, span: Span) -> Change:
     kind = span.ended_as or "resolved"
-    return Change(kind, number, kind, span.reason, span.since, span.fired_at, span.ended_at)
+    return Change(kind, number, kind, span.reason, span.since, span.fired_at, span.ended_at, span.severity)
 
 
 def _orphaned(episode: Episode, ending: Ending | None, now: datetime) -> list[Change]:
     if ending is None:
         return []
     kind = ending.ended_as
-    return [Change(kind, episode.number, kind, ending.reason, episode.since, episode.fired_at, now)]
+    ended = Change(kind, episode.number, kind, ending.reason, episode.since, episode.fired_at, now)
+    return [replace(ended, severity=episode.severity)]

@@ -13,6 +13,7 @@ from uptake.problems import Problem
 from uptake_alerting import handling, outbox
 from uptake_alerting.handling import CLOSED_BY_HAND, NO_ACK, WORSENED, Action, Done, Refused, Standing
 from uptake_alerting.outbox import NewEvent
+from uptake_alerting.store import SUBJECT
 from uptake_alerting.tables import alert_event, episode, instance
 
 _STATUS = {"invalid_request": 400, "alert_ended": 409, "ends_by_itself": 409}
@@ -49,7 +50,7 @@ async def _lock(connection: AsyncConnection, episode_id: str, *, ends: bool) -> 
     """Until the transaction ends. What ends an episode takes turns with evaluations of its instance."""
     if ends:
         mine = select(episode.c.rule, episode.c.subject).where(episode.c.id == episode_id).cte("mine")
-        same = (instance.c.rule == mine.c.rule) & (instance.c.subject == mine.c.subject)
+        same = instance.c.rule.in_((mine.c.rule, SUBJECT)) & (instance.c.subject == mine.c.subject)
         await connection.execute(select(instance.c.rule).join(mine, same).with_for_update(of=instance))
     locked = select(episode).where(episode.c.id == episode_id).with_for_update(key_share=True)
     return (await connection.execute(locked)).first()

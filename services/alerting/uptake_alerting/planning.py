@@ -244,7 +244,8 @@ def _ended(case: Case, contacts: Contacts, now: datetime) -> Plan:
     gone = [t for t in case.told if t.can_be_withdrawn and t.kind not in ("terminal", "digest")]
     for thread in threads.values():
         _end(case, thread, contacts, draft, now)
-    for to in [*_waited_for_morning(case, threads, contacts, now), *(_again(t) for t in gone if _is_line(t))]:
+    lines = [*_waited_for_morning(case, threads, contacts, now), *(_again(t) for t in gone if _is_line(t))]
+    for to in [*lines, *_of_one_shot(case, contacts, now)]:
         draft.add("digest", 0, to, "digest", contacts.digest_at(to.person))
     drop = tuple((t.id, "episode_ended") for t in gone)
     return Plan(
@@ -276,6 +277,12 @@ def _waited_for_morning(
         return []
     chosen = _choose(case, case.escalation, contacts, now)
     return [to for to in chosen.recipients if to.person in people and (to.channel, to.destination) not in threads]
+
+
+def _of_one_shot(case: Case, contacts: Contacts, now: datetime) -> Iterable[Recipient]:
+    """What only ever happens once fills a line of the digest, unless a gate is shut just then."""
+    untold = case.one_shot and not case.told and not case.gates
+    return _choose(case, 0, contacts, now).recipients if untold else ()
 
 
 def _is_line(told: Told) -> bool:

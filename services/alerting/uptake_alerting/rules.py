@@ -1,112 +1,167 @@
-"""The shipped rules as data, and what one snapshot says about each. Pure: time is an argument, nothing is read."""
+"""Rules as data: what `rules.yml` says, and the few that are built in. Pure: judges nothing, reads no file."""
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal
-from zoneinfo import ZoneInfo
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import BeforeValidator, Field, model_validator
 
 from uptake.messages.alerts import Severity
-from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
+from uptake.messages.fields import Label, Slug
+from uptake.section import Section, refused
+from uptake_alerting.conditions import Condition, SubjectKind, overlap
 
-VerdictKind = Literal["breach", "band", "clear", "nodata", "gone"]
 Role = Literal["owner", "deputy", "engineer", "executive", "manager", "director", "operators", "ce_ops"]
+Delivery = Literal["at_once", "working_hours", "digest"]
+_DELIVERY: Mapping[Severity, Delivery] = {"critical": "at_once", "warning": "working_hours", "info": "digest"}
+_UNITS = {"": "samples", "days": "days", "day": "days", "business days": "business_days", "samples": "samples"}
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one sample says. `nodata` freezes the alert, `gone` means that the rule no longer applies to the subject."""
+class Hold(NamedTuple):
+    """How long a condition has to hold: known closed days in a row, calendar days, or days from Monday to Friday."""
 
-    kind: VerdictKind
-    reason: str
+    number: int = 1
+    unit: Literal["samples", "days", "business_days"] = "samples"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """`hold` breaching samples in a row fire, `keep` clear samples in a row resolve; unknown days count for neither.
+def _hold(value: Any) -> Hold:
+    if isinstance(value, Hold):
+        return value
+    number, _, unit = str(value).strip().partition(" ")
+    if not number.isdecimal() or not 1 <= int(number[:4]) <= 366 or unit.strip() not in _UNITS:
+        raise ValueError("must be a number of closed days such as 3, `3 days` or `3 business days`")
+    return Hold(int(number), _UNITS[unit.strip()])  # type: ignore[arg-type]  # the values are the literals
 
-    `to`: whom it is for. `inhibits`: rules that it explains away for the same account.
-    """
 
-    name: str
-    subject_kind: Literal["account", "trial", "rule", "episode"]
+class AppliesTo(Section):
+    """Which samples a rule looks at. Out of its scope an alert ends; on days that say nothing it stands still."""
+
+    from_day: int | None = Field(default=None, ge=0, le=10_000)
+    fresh: bool = True
+    outside_seat_grace: bool = False
+    segments: tuple[Label, ...] = ()
+    regions: tuple[Label, ...] = ()
+    plans: tuple[Label, ...] = ()
+
+
+class SeverityStep(Section):
     severity: Severity
-    hold: int
-    keep: int
-    to: tuple[Role, ...] = ("owner",)
-    delivery: Literal["at_once", "working_hours", "digest"] = "working_hours"
+    when: Condition
+
+
+class Rule(Section):
+    """One kind of alert. The first of `severity_when` that is true says how bad it is, else `severity`."""
+
+    name: Slug = Field(alias="alert")
+    subject_kind: SubjectKind | Literal["rule", "episode"] = Field(alias="subject")
+    when: Condition | None = None
+    clear: Condition | None = None
+    hold: Annotated[Hold, BeforeValidator(_hold)] = Field(default=Hold(), alias="for")
+    keep: Annotated[Hold, BeforeValidator(_hold)] = Field(default=Hold(), alias="keep_firing_for")
+    severity: Severity = "warning"
+    severity_when: tuple[SeverityStep, ...] = ()
+    applies_to: AppliesTo = AppliesTo()
+    one_shot: bool = False
+    inhibits: tuple[Slug, ...] = ()
+    to: tuple[Role, ...] = Field(default=("owner",), min_length=1)
+    deliver: Delivery | None = None
     bypass_quiet_hours: bool = False
-    inhibits: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        return tuple(one for one in (self.when, self.clear, *(step.when for step in self.severity_when)) if one)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with whatever decides when it fires."""
+        decides = self.model_dump_json(
+            include={
+                "subject_kind",
+                "when",
+                "clear",
+                "hold",
+                "keep",
+                "severity",
+                "severity_when",
+                "applies_to",
+                "one_shot",
+            }
+        )
+        return hashlib.sha256(decides.encode()).hexdigest()[:16]
+
+    def delivery_of(self, severity: Severity) -> Delivery:
+        return self.deliver or _DELIVERY[severity]
+
+    @model_validator(mode="after")
+    def _fits_its_subject(self) -> Self:
+        kind = self.subject_kind
+        if kind == "rule" or kind == "episode":
+            return self
+        if self.when is None:
+            raise ValueError("when is missing")
+        for condition in self.conditions:
+            for problem in condition.problems(kind):
+                raise ValueError(problem)
+        if self.clear is not None and overlap(self.when, self.clear):
+            raise ValueError("clear is looser than when: one value would fire and resolve at once")
+        if kind != "account" and (self.hold != Hold() or self.keep != Hold() or self.one_shot):
+            raise ValueError("for, keep_firing_for and one_shot are about closed days, which only accounts have")
+        return self
 
 
-ADOPTION_BELOW_TARGET = Rule("adoption-below-target", "account", "warning", hold=3, keep=3)
-TRIAL_BREACHED = Rule("trial-breached", "trial", "warning", hold=1, keep=1, to=("engineer",))
-RULES = {rule.name: rule for rule in (ADOPTION_BELOW_TARGET, TRIAL_BREACHED)}
+class Group(Section):
+    name: Slug
+    rules: tuple[Rule, ...] = ()
 
 
-def _meta(name: str, subject_kind: Literal["rule", "episode"]) -> Rule:
-    return Rule(
-        name,
-        subject_kind,
-        "critical",
-        hold=1,
-        keep=1,
-        to=("operators",),
-        delivery="at_once",
-        bypass_quiet_hours=True,
+class Rules(Section):
+    groups: tuple[Group, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        seen = set(META_RULES)
+        known = set(META_RULES) | {rule.name for rule in self.alerts}
+        for at, group in enumerate(self.groups):
+            for number, rule in enumerate(group.rules):
+                if rule.name in seen:
+                    raise refused(f"alert {rule.name} stands twice, or is built in", "groups", at, "rules", number)
+                seen.add(rule.name)
+                for name in set(rule.inhibits) - known:
+                    raise refused(f"inhibits an unknown alert: {name}", "groups", at, "rules", number, "inhibits")
+        return self
+
+    @cached_property
+    def alerts(self) -> tuple[Rule, ...]:
+        return tuple(rule for group in self.groups for rule in group.rules)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Rule]:
+        """Also those that are built in."""
+        return META_RULES | {rule.name: rule for rule in self.alerts}
+
+    def of(self, kind: SubjectKind) -> list[Rule]:
+        return [rule for rule in self.alerts if rule.subject_kind == kind]
+
+
+def _meta(name: str, subject_kind: Literal["rule", "episode"], inhibits: tuple[str, ...] = ()) -> Rule:
+    return Rule.model_validate(
+        {
+            "alert": name,
+            "subject": subject_kind,
+            "severity": "critical",
+            "to": ["operators"],
+            "bypass_quiet_hours": True,
+            "inhibits": inhibits,
+        }
     )
 
 
 #: About alerting itself, for those who operate it; in no file, so that no edit can lose them.
-META_RULES: Mapping[str, Rule] = {
+META_RULES: dict[str, Rule] = {
     "mass-breach": _meta("mass-breach", "rule"),
     "alert-undelivered": _meta("alert-undelivered", "episode"),
     "pipeline-down": _meta("pipeline-down", "rule"),
 }
-
-
-def judge_adoption(snapshot: AccountSnapshot) -> Verdict:
-    """One closed day against the adoption target. `on_target` is metrics' exact comparison; it is not repeated here."""
-    kpis, adoption = snapshot.kpis, snapshot.kpis.adoption
-    if _churned(snapshot):
-        return Verdict("gone", "churned")
-    if kpis.partial:
-        return Verdict("nodata", "partial")
-    if kpis.data_health != "fresh":
-        return Verdict("nodata", "stale" if kpis.data_health == "stale" else "no_telemetry")
-    if adoption.status in ("not_started", "ramping"):
-        return Verdict("gone", "date_corrected")  # the day of production only ever recedes: here it was moved
-    if adoption.status == "unknown" or adoption.on_target is None:
-        return Verdict("nodata", adoption.reason or "unknown")
-    if snapshot.seat_grace_until is not None and kpis.as_of <= snapshot.seat_grace_until:
-        return Verdict("nodata", "seat_grace")
-    return Verdict("clear", "on_target") if adoption.on_target else Verdict("breach", "off_target")
-
-
-def judge_trial(snapshot: TrialSnapshot, now: datetime) -> Verdict:
-    """A trial against its limit at `now`: only the clock moves, so no message announces the breach."""
-    limit = trial_limit(snapshot)
-    if snapshot.trial.state == "stopped":
-        return Verdict("clear", "trial_stopped")
-    if limit is None:
-        return Verdict("nodata", "paused")
-    return Verdict("breach", "over_target") if now >= limit else Verdict("gone", "within_target")
-
-
-def trial_limit(snapshot: TrialSnapshot) -> datetime | None:
-    """The instant at which the trial is over its target: the start of that day in the vendor's zone."""
-    if snapshot.trial.state == "stopped" or snapshot.breached_on is None:
-        return None
-    return start_of(snapshot.breached_on, snapshot.vendor_zone)
-
-
-def start_of(day: date, zone: str) -> datetime:
-    """The first instant of a local day, in UTC; where midnight does not exist, the instant after the gap."""
-    return datetime.combine(day, time.min, ZoneInfo(zone)).astimezone(UTC)
-
-
-def _churned(snapshot: AccountSnapshot) -> bool:
-    """By the end of the day. Compared in UTC: the year 9999, for "never", has no local time east of it."""
-    end = start_of(snapshot.kpis.as_of + timedelta(days=1), snapshot.kpis.time_zone)
-    return snapshot.churned_at is not None and snapshot.churned_at < end

@@ -1,22 +1,46 @@
 """Reads and writes what an evaluation knows: samples, trials, instances, episodes. Decides and commits nothing."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import bindparam, delete, func, select, tuple_, update
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
+from uptake.messages.alerts import AlertData
+from uptake.messages.kpi import AccountSnapshot, InstanceSnapshot, TeamSnapshot, TrialSnapshot
 from uptake_alerting.episodes import Episode
 from uptake_alerting.fold import State
-from uptake_alerting.tables import episode, instance, sample, trial
+from uptake_alerting.tables import episode, instance, rule_in_force, sample, subject_snapshot, trial
 
+SUBJECT = "*"  # the row of an account itself, which says how far it was folded
+ROWS = 1000  # of one statement: PostgreSQL takes 32,767 parameters
 _STATE: TypeAdapter[State] = TypeAdapter(State)
 _NEVER = State()
+SubjectSnapshot = TypeVar("SubjectSnapshot", TeamSnapshot, InstanceSnapshot)
+_KINDS: dict[type, str] = {TeamSnapshot: "team", InstanceSnapshot: "instance"}
+_SAVE = text("""
+    INSERT INTO alerting.instance (rule, subject, state, checkpoint, wake_at)
+    SELECT rule, subject, CAST(state AS jsonb), CAST(checkpoint AS jsonb), wake_at
+    FROM unnest(CAST(:rule AS text[]), CAST(:subject AS text[]), CAST(:state AS text[]), CAST(:checkpoint AS text[]),
+                CAST(:wake_at AS timestamptz[])) AS new(rule, subject, state, checkpoint, wake_at)
+    ORDER BY rule, subject
+    ON CONFLICT (rule, subject) DO UPDATE SET
+        state = excluded.state, checkpoint = excluded.checkpoint, wake_at = excluded.wake_at""")
+_DROP = text("""
+    DELETE FROM alerting.sample AS s
+    USING unnest(CAST(:account AS text[]), CAST(:day AS date[])) AS old(account, day)
+    WHERE s.account = old.account AND s.day <= old.day""")
+_EPISODES = text("""
+    SELECT e.id, e.rule, e.subject, e.number, e.state, e.reason, e.severity, e.since, e.fired_at, e.ended_at,
+           e.data->'values' AS values
+    FROM alerting.episode AS e
+    JOIN unnest(CAST(:rule AS text[]), CAST(:subject AS text[])) AS wanted(rule, subject)
+      ON e.rule = wanted.rule AND e.subject = wanted.subject
+    ORDER BY e.rule, e.subject, e.number FOR NO KEY UPDATE OF e""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +100,73 @@ async def save_trials(connection: AsyncConnection, snapshots: Iterable[TrialSnap
     return set(await connection.scalars(statement.values(rows).returning(trial.c.opportunity)))
 
 
-async def lock(connection: AsyncConnection, rule: str, subjects: Collection[str]) -> list[Instance]:
+async def accounts_after(connection: AsyncConnection, account: str, limit: int) -> list[str]:
+    """The next accounts that have closed days, by name."""
+    mine = select(instance.c.subject).where(instance.c.rule == SUBJECT, instance.c.subject > account)
+    return list(await connection.scalars(mine.order_by(instance.c.subject).limit(limit)))
+
+
+async def save_subjects(connection: AsyncConnection, snapshots: Iterable[TeamSnapshot | InstanceSnapshot]) -> set[str]:
+    """Keep what is news of subjects that have neither days nor dates; those that have a later revision now."""
+    newest: dict[tuple[str, str], TeamSnapshot | InstanceSnapshot] = {}
+    for snapshot in snapshots:
+        key = _subject_of(snapshot)
+        if key not in newest or newest[key].revision < snapshot.revision:
+            newest[key] = snapshot
+    rows = [
+        {"kind": kind, "subject": name, "revision": s.revision, "snapshot": s.model_dump(mode="json")}
+        for (kind, name), s in sorted(newest.items())
+    ]
+    if not rows:
+        return set()
+    statement = upsert(subject_snapshot)
+    statement = statement.on_conflict_do_update(
+        index_elements=["kind", "subject"],
+        set_={"revision": statement.excluded.revision, "snapshot": statement.excluded.snapshot},
+        where=subject_snapshot.c.revision < statement.excluded.revision,
+    )
+    return set(await connection.scalars(statement.values(rows).returning(subject_snapshot.c.subject)))
+
+
+async def load_subjects(
+    connection: AsyncConnection, kind: type[SubjectSnapshot], subjects: Collection[str] | None
+) -> dict[str, SubjectSnapshot]:
+    """The given ones, or all of them."""
+    mine = select(subject_snapshot).where(subject_snapshot.c.kind == _KINDS[kind])
+    if subjects is not None:
+        mine = mine.where(subject_snapshot.c.subject.in_(subjects))
+    return {row.subject: kind.model_validate(row.snapshot) for row in await connection.execute(mine)}
+
+
+def _subject_of(snapshot: TeamSnapshot | InstanceSnapshot) -> tuple[str, str]:
+    if isinstance(snapshot, TeamSnapshot):
+        return "team", snapshot.team.quarter
+    return "instance", snapshot.instance
+
+
+async def lock(connection: AsyncConnection, rules: Collection[str], subjects: Collection[str]) -> list[Instance]:
     """The instances, made where they are new. A second evaluation waits here, then reads what the first one wrote."""
-    ordered = sorted(subjects)
-    if not ordered:
-        return []
-    rows = [{"rule": rule, "subject": subject} for subject in ordered]
-    await connection.execute(upsert(instance).values(rows).on_conflict_do_nothing())
-    mine = (instance.c.rule == rule, instance.c.subject.in_(ordered))
-    return await _instances(connection, select(instance).where(*mine).order_by(instance.c.subject).with_for_update())
+    rows = [{"rule": rule, "subject": subject} for rule in sorted(rules) for subject in sorted(set(subjects))]
+    for start in range(0, len(rows), ROWS):
+        await connection.execute(upsert(instance).values(rows[start : start + ROWS]).on_conflict_do_nothing())
+    mine = (instance.c.rule.in_(rules), instance.c.subject.in_(subjects))
+    ordered = select(instance).where(*mine).order_by(instance.c.rule, instance.c.subject)
+    return await _instances(connection, ordered.with_for_update()) if rows else []
 
 
-async def lock_due(connection: AsyncConnection, rule: str, now: datetime, limit: int) -> list[Instance]:
+async def lock_due(connection: AsyncConnection, rules: Collection[str], now: datetime, limit: int) -> list[Instance]:
     """Instances that asked to be looked at by now and that no other evaluation holds."""
-    due = select(instance).where(instance.c.rule == rule, instance.c.wake_at <= now)
-    return await _instances(connection, due.order_by(instance.c.subject).limit(limit).with_for_update(skip_locked=True))
+    due = select(instance).where(instance.c.rule.in_(rules), instance.c.wake_at <= now)
+    ordered = due.order_by(instance.c.rule, instance.c.subject).limit(limit)
+    return await _instances(connection, ordered.with_for_update(skip_locked=True))
+
+
+async def load_instances(
+    connection: AsyncConnection, rules: Collection[str], subjects: Collection[str]
+) -> dict[tuple[str, str], Instance]:
+    """Those that have a row. Whoever calls has locked the row of each account itself."""
+    mine = (instance.c.rule.in_(rules), instance.c.subject.in_(subjects))
+    return {(one.rule, one.subject): one for one in await _instances(connection, select(instance).where(*mine))}
 
 
 async def _instances(connection: AsyncConnection, statement: Any) -> list[Instance]:
@@ -102,30 +178,31 @@ async def _instances(connection: AsyncConnection, statement: Any) -> list[Instan
 
 async def save_instances(connection: AsyncConnection, rows: Sequence[tuple[Instance, datetime | None]]) -> None:
     """Each with when to look again."""
-    mine = (instance.c.rule == bindparam("of_rule"), instance.c.subject == bindparam("of_subject"))
-    values: dict[str, Any] = {name: bindparam(name) for name in ("state", "checkpoint", "wake_at")}
-    parameters = [
-        {
-            "of_rule": found.rule,
-            "of_subject": found.subject,
-            "state": _STATE.dump_python(found.state, mode="json"),
-            "checkpoint": _STATE.dump_python(found.checkpoint, mode="json"),
-            "wake_at": wake_at,
-        }
-        for found, wake_at in rows
-    ]
-    if parameters:
-        await connection.execute(update(instance).where(*mine).values(values), parameters)
+    if not rows:
+        return
+    columns = {
+        "rule": [found.rule for found, _ in rows],
+        "subject": [found.subject for found, _ in rows],
+        "state": [_STATE.dump_json(found.state, exclude_defaults=True).decode() for found, _ in rows],
+        "checkpoint": [_STATE.dump_json(found.checkpoint, exclude_defaults=True).decode() for found, _ in rows],
+        "wake_at": [wake_at for _, wake_at in rows],
+    }
+    await connection.execute(_SAVE, columns)
 
 
 async def load_samples(
-    connection: AsyncConnection, accounts: Collection[str], days: Collection[tuple[str, date]] | None = None
+    connection: AsyncConnection, accounts: Collection[str], before: Mapping[str, date] | None = None
 ) -> dict[str, list[AccountSnapshot]]:
-    """All samples of the accounts, or only the given days of them, in order of days."""
-    mine = sample.c.account.in_(accounts) if days is None else tuple_(sample.c.account, sample.c.day).in_(days)
+    """All samples of the accounts in order of days, or those before a day of each account."""
     found: dict[str, list[AccountSnapshot]] = {}
-    for row in await connection.execute(select(sample).where(mine).order_by(sample.c.account, sample.c.day)):
-        found.setdefault(row.account, []).append(AccountSnapshot.model_validate(row.snapshot))
+    if not accounts:
+        return found
+    mine = select(sample).where(sample.c.account.in_(accounts))
+    if before is not None:
+        mine = mine.where(sample.c.day < max(before.values()))
+    for row in await connection.execute(mine.order_by(sample.c.account, sample.c.day)):
+        if before is None or row.day < before[row.account]:
+            found.setdefault(row.account, []).append(AccountSnapshot.model_validate(row.snapshot))
     return found
 
 
@@ -134,20 +211,70 @@ async def load_trials(connection: AsyncConnection, opportunities: Collection[str
     return {row.opportunity: TrialSnapshot.model_validate(row.snapshot) for row in rows}
 
 
-async def drop_samples(connection: AsyncConnection, account: str, up_to: date) -> None:
-    """They are folded into a checkpoint; only now may they go."""
-    await connection.execute(delete(sample).where(sample.c.account == account, sample.c.day <= up_to))
+async def drop_samples(connection: AsyncConnection, through: Mapping[str, date]) -> None:
+    """Up to a day of each account. They are folded into checkpoints; only now may they go."""
+    if through:
+        await connection.execute(_DROP, {"account": list(through), "day": list(through.values())})
 
 
-async def load_episodes(connection: AsyncConnection, rule: str, subjects: Collection[str]) -> dict[str, list[Episode]]:
-    """The record of each instance, by number."""
-    mine = (episode.c.rule == rule, episode.c.subject.in_(subjects))
-    found: dict[str, list[Episode]] = {}
-    for row in await connection.execute(select(episode).where(*mine).order_by(episode.c.subject, episode.c.number)):
-        span = (row.state, row.since, row.fired_at, row.ended_at)
-        known = Episode(row.id, row.number, *span, row.data["values"], row.reason)
-        found.setdefault(row.subject, []).append(known)
+async def open_of(
+    connection: AsyncConnection, rules: Collection[str], subjects: Collection[str]
+) -> set[tuple[str, str]]:
+    """Which of the instances have an open episode."""
+    mine = (episode.c.rule.in_(rules), episode.c.subject.in_(subjects), episode.c.ended_at.is_(None))
+    return {(row.rule, row.subject) for row in await connection.execute(select(episode).where(*mine))}
+
+
+async def load_episodes(
+    connection: AsyncConnection, instances: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], list[Episode]]:
+    """The record of each instance, by number. Locked: somebody may close or acknowledge one just now."""
+    found: dict[tuple[str, str], list[Episode]] = {}
+    if not instances:
+        return found
+    wanted = {"rule": [rule for rule, _ in instances], "subject": [subject for _, subject in instances]}
+    for row in await connection.execute(_EPISODES, wanted):
+        known = Episode(
+            id=row.id,
+            number=row.number,
+            state=row.state,
+            since=row.since,
+            fired_at=row.fired_at,
+            ended_at=row.ended_at,
+            values=row.values,
+            reason=row.reason,
+            severity=row.severity,
+        )
+        found.setdefault((row.rule, row.subject), []).append(known)
     return found
+
+
+async def fingerprints(connection: AsyncConnection) -> dict[str, str]:
+    """The rules that all subjects were evaluated under, by name."""
+    return {row.name: row.fingerprint for row in await connection.execute(select(rule_in_force))}
+
+
+async def save_fingerprint(connection: AsyncConnection, name: str, fingerprint: str) -> None:
+    statement = upsert(rule_in_force).values(name=name, fingerprint=fingerprint)
+    await connection.execute(
+        statement.on_conflict_do_update(index_elements=["name"], set_={"fingerprint": fingerprint})
+    )
+
+
+async def forget_rule(connection: AsyncConnection, name: str) -> None:
+    await connection.execute(delete(instance).where(instance.c.rule == name))
+    await connection.execute(delete(rule_in_force).where(rule_in_force.c.name == name))
+
+
+async def all_trials(connection: AsyncConnection) -> list[str]:
+    return list(await connection.scalars(select(trial.c.opportunity)))
+
+
+async def open_data(connection: AsyncConnection, rule: str) -> list[AlertData]:
+    """The latest event of each open episode of a rule, locked."""
+    mine = (episode.c.rule == rule, episode.c.ended_at.is_(None))
+    rows = await connection.scalars(select(episode.c.data).where(*mine).with_for_update(key_share=True))
+    return [AlertData.model_validate(data) for data in rows]
 
 
 async def count_conditions(connection: AsyncConnection) -> list[tuple[str, str, int]]:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uptake_alerting import breaker as breakers
 from uptake_alerting.breaker import LASTS, WINDOW, Breaker
 from uptake_alerting.meta import MASS_BREACH, close_meta, open_meta
+from uptake_alerting.store import SUBJECT
 from uptake_alerting.tables import breaker, delivery, episode, instance
 from uptake_alerting.threads import OPENERS
 
@@ -33,12 +34,20 @@ async def trip(connection: AsyncConnection, now: datetime, settle: timedelta) ->
     gathering = set()
     due = await connection.scalar(select(exists().where(episode.c.look_at <= now)))
     for rule, count, oldest, newest in await _unannounced(connection, now) if due else ():
-        subjects = await connection.scalar(select(func.count()).where(instance.c.rule == rule)) or 0
+        subjects = await _subjects(connection, rule)
         if breakers.trips(rule, count, subjects):
             await _trip(connection, rule, count, subjects, now)
         elif breakers.may_trip(rule, count) and newest > now - settle and oldest > now - breakers.GATHERS:
             gathering.add(rule)
     return gathering
+
+
+async def _subjects(connection: AsyncConnection, rule: str) -> int:
+    """How many a rule looks at. Of accounts it has a row only where one is not well, but each has a row of its own."""
+    kind = episode.c.data["subject_kind"].astext
+    about_accounts = await connection.scalar(select(kind).where(episode.c.rule == rule).limit(1)) == "account"
+    counted = select(func.count()).where(instance.c.rule == (SUBJECT if about_accounts else rule))
+    return await connection.scalar(counted) or 0
 
 
 async def _trip(connection: AsyncConnection, rule: str, count: int, subjects: int, now: datetime) -> None:

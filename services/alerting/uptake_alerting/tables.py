@@ -197,3 +197,11 @@ weekly = Table(
     Column("person", Text, primary_key=True),
     Column("week", Date, primary_key=True),
 )
+
+#: The rules that all subjects were evaluated under; another fingerprint in the file means: evaluate them again.
+rule_in_force = Table(
+    "rule_in_force",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+)

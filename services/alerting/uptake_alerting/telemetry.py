@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uptake.database import is_unavailable
 from uptake_alerting import listing, store
 from uptake_alerting.roster_file import RosterFile
-from uptake_alerting.rules import RULES
+from uptake_alerting.rules import Rules
 from uptake_alerting.tables import alert_event, delivery
 
 CONDITIONS = ("ok", "pending", "firing", "recovering")
@@ -66,10 +66,10 @@ class Telemetry:
             self._gap_days.labels(rotation).set(len(days))
         self._roster_valid.set(rosters.error is None)
 
-    async def text(self, engine: AsyncEngine, now: datetime) -> bytes:
+    async def text(self, engine: AsyncEngine, rules: Rules, now: datetime) -> bytes:
         """For `/metrics`. While the database is away, what it would tell is missing, and the rest is not."""
         try:
-            await self._refresh(engine, now)
+            await self._refresh(engine, rules, now)
         except Exception as error:
             if not is_unavailable(error):
                 raise
@@ -77,7 +77,7 @@ class Telemetry:
                 gauge.clear()
         return generate_latest(self._registry)
 
-    async def _refresh(self, engine: AsyncEngine, now: datetime) -> None:
+    async def _refresh(self, engine: AsyncEngine, rules: Rules, now: datetime) -> None:
         async with engine.connect() as connection:
             conditions = await store.count_conditions(connection)
             silent = await listing.undeliverable(connection)
@@ -86,7 +86,7 @@ class Telemetry:
             unpublished = alert_event.c.published_at.is_(None)
             event = await connection.scalar(select(func.min(alert_event.c.at)).where(unpublished))
         counts = {(rule, condition): count for rule, condition, count in conditions}
-        for rule in RULES.values():
+        for rule in rules.by_name.values():
             self._undeliverable.labels(rule.name).set(silent.count(rule.name))
             for condition in CONDITIONS:
                 self._alerts.labels(rule.name, condition, rule.severity).set(counts.get((rule.name, condition), 0))

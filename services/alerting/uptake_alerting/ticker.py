@@ -1,4 +1,4 @@
-"""Asks the clock: trials whose limit has come."""
+"""Asks the clock for limits that have come, and follows rules that were edited."""
 
 from datetime import datetime
 
@@ -6,21 +6,24 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake.clock import utc_now
 from uptake.loops import forever
-from uptake_alerting import evaluation
+from uptake_alerting import following, limits
+from uptake_alerting.rule_file import RulesFile
+from uptake_alerting.rules import Rules
 
 
-async def run(engine: AsyncEngine, tick_s: float) -> None:
+async def run(engine: AsyncEngine, rules: RulesFile, tick_s: float) -> None:
     """Until cancelled. A tick that was missed is not lost: the next one finds the same."""
 
     async def step() -> float:
-        await tick(engine, utc_now())
+        await tick(engine, rules.current(), utc_now())
         return tick_s
 
     await forever("a tick", step)
 
 
-async def tick(engine: AsyncEngine, now: datetime) -> None:
-    looked_at = evaluation.DUE_LIMIT
-    while looked_at == evaluation.DUE_LIMIT:
+async def tick(engine: AsyncEngine, rules: Rules, now: datetime) -> None:
+    await following.follow(engine, rules, now)
+    looked_at = limits.DUE_LIMIT
+    while looked_at == limits.DUE_LIMIT:
         async with engine.begin() as connection:
-            looked_at = await evaluation.tick(connection, now)
+            looked_at = await limits.tick(connection, rules, now)

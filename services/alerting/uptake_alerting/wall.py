@@ -34,6 +34,11 @@ def last(wall: datetime, zone: str) -> datetime:
     return _instant(wall, zone, fold=1)
 
 
+def start_of(day: date, zone: str) -> datetime:
+    """The first instant of a local day."""
+    return first(datetime.combine(day, time.min), zone)
+
+
 def span(start: datetime, end: datetime, zone: str) -> Span:
     return Span(first(start, zone), last(end, zone))
 

@@ -12,6 +12,7 @@ from icalendar import Calendar
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.alerting.two_rules import RULES
 from uptake import config, problems
 from uptake_alerting import evaluation
 from uptake_alerting.answers import oncall
@@ -212,7 +213,7 @@ async def test_what_really_went_to_somebody_by_the_rota_passes_over(ask, engine,
     friday = NOW - timedelta(days=3)
     async with engine.begin() as connection:
         late = [account_day(date(2026, 11, day), region="amer", owner=None, deputy=None) for day in (3, 4, 5)]
-        await evaluation.take(connection, late, friday)
+        await evaluation.take(connection, late, RULES, friday)
     await look(routes_file(ROUTES.replace("bob", "ann, bob")), friday, roster)
     (west,) = (await ask("/handover", rotation="west")).json()
     assert (west["from"], west["to"]) == ("ann", "bob")

@@ -1,0 +1,131 @@
+"""Folds the closed days of accounts under all rules at once, and finds what changed. Commits nothing.
+
+An account has one row of its own that says how far it was folded; a rule has a row for it only while it is not `ok`.
+"""
+
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from uptake.messages.kpi import AccountSnapshot
+from uptake_alerting import about, recording, store
+from uptake_alerting.episodes import Outcome, reconcile
+from uptake_alerting.fold import SAMPLE_DAYS, Judged, State, fold
+from uptake_alerting.judging import judge
+from uptake_alerting.recording import Finding
+from uptake_alerting.rules import Rule
+from uptake_alerting.store import SUBJECT, Instance
+
+_WEEK = 7
+_NEVER = State()
+
+
+@dataclass(slots=True)
+class _Folded:
+    """One account: its rows as they are to be saved, and what may have to be told."""
+
+    rows: list[Instance]
+    outcomes: list[tuple[Rule, Outcome]]
+
+
+async def evaluate(
+    connection: AsyncConnection,
+    rules: Sequence[Rule],
+    fresh: Mapping[str, Sequence[AccountSnapshot]],
+    whole: Collection[str],
+    now: datetime,
+) -> None:
+    """`fresh`: by account, days after all that were folded. `whole`: accounts to fold from their checkpoint on."""
+    accounts = sorted(fresh.keys() | set(whole))
+    known = await store.load_instances(connection, [*(rule.name for rule in rules), SUBJECT], accounts)
+    samples = await store.load_samples(connection, whole)
+    opened = await store.open_of(connection, [rule.name for rule in rules], accounts)
+    rows: list[Instance] = []
+    outcomes: list[tuple[str, Rule, Outcome]] = []
+    for account in accounts:
+        own = known.get((SUBJECT, account), Instance(SUBJECT, account, _NEVER, _NEVER))
+        days = _after(own.checkpoint.day, samples.get(account, ())) if account in whole else fresh[account]
+        if not days:
+            continue
+        for rule in rules:
+            before = known.get((rule.name, account), Instance(rule.name, account, _NEVER, _NEVER))
+            after, outcome = _fold(rule, before, days, whole=account in whole)
+            if after != before:
+                rows.append(after)
+            if outcome.spans or (rule.name, account) in opened:
+                outcomes.append((account, rule, outcome))
+        rows.append(_progress(own, days[-1].kpis.as_of))
+    await _tell(connection, outcomes, now)
+    await store.save_instances(connection, [(row, None) for row in rows])
+    await _move_checkpoints(connection, rules, rows)
+
+
+async def _tell(connection: AsyncConnection, outcomes: Sequence[tuple[str, Rule, Outcome]], now: datetime) -> None:
+    stored = await store.load_episodes(connection, [(rule.name, account) for account, rule, _ in outcomes])
+    changed = [
+        (account, rule, changes)
+        for account, rule, outcome in outcomes
+        if (changes := reconcile(stored.get((rule.name, account), []), outcome, now))
+    ]
+    histories = await store.load_samples(connection, {account for account, _, _ in changed})
+    subjects = {account: about.of_account(history) for account, history in histories.items()}
+    findings = [Finding(rule, subjects[account], changes) for account, rule, changes in changed]
+    await recording.write(connection, findings, now)
+
+
+def _fold(rule: Rule, before: Instance, days: Sequence[AccountSnapshot], *, whole: bool) -> tuple[Instance, Outcome]:
+    start = before.checkpoint if whole else before.state
+    state, spans = fold(start, _judged(rule, days), rule)
+    return replace(before, state=_slim(state)), Outcome(state, spans)
+
+
+def _judged(rule: Rule, days: Sequence[AccountSnapshot]) -> list[Judged]:
+    # A snapshot that does not say when its day closed is no sample: samples are closed days.
+    return [Judged(s.kpis.as_of, s.closed_at, judge(rule, s)) for s in days if s.closed_at is not None]
+
+
+def _slim(state: State) -> State:
+    """Of an account that is well there is nothing to remember: its own row knows the day."""
+    return _NEVER if state.condition == "ok" else state
+
+
+def _after(checkpoint: date | None, days: Sequence[AccountSnapshot]) -> Sequence[AccountSnapshot]:
+    """What arrives of days that were folded in for good changes nothing any more."""
+    return days if checkpoint is None else [one for one in days if one.kpis.as_of > checkpoint]
+
+
+def _progress(own: Instance, day: date) -> Instance:
+    return replace(own, state=State(day=day if own.state.day is None else max(day, own.state.day)))
+
+
+async def _move_checkpoints(connection: AsyncConnection, rules: Sequence[Rule], rows: Sequence[Instance]) -> None:
+    """Once a week, on a day of its own for each account, fold in what is too old to change any more."""
+    due = {
+        row.subject: row.state.day - timedelta(days=SAMPLE_DAYS)
+        for row in rows
+        if row.rule == SUBJECT and row.state.day is not None and _is_its_day(row.subject, row.state.day)
+    }
+    old = await store.load_samples(connection, due, before=due)
+    if not old:
+        return
+    known = await store.load_instances(connection, [*(rule.name for rule in rules), SUBJECT], old)
+    moved: list[tuple[Instance, datetime | None]] = []
+    for account, arrived in old.items():
+        own = known[SUBJECT, account]
+        days = _after(own.checkpoint.day, arrived)
+        if days:
+            moved.append((replace(own, checkpoint=State(day=days[-1].kpis.as_of)), None))
+        for rule in rules:
+            found = known.get((rule.name, account), Instance(rule.name, account, _NEVER, _NEVER))
+            checkpoint = _slim(fold(found.checkpoint, _judged(rule, days), rule)[0])
+            if checkpoint != found.checkpoint:
+                moved.append((replace(found, checkpoint=checkpoint), None))
+    await store.save_instances(connection, moved)
+    await store.drop_samples(connection, {account: days[-1].kpis.as_of for account, days in old.items()})
+
+
+def _is_its_day(account: str, day: date) -> bool:
+    return (day.toordinal() + zlib.crc32(account.encode())) % _WEEK == 0

@@ -1,0 +1,278 @@
+"""What a rule may ask of a snapshot: metrics with units, and comparisons that are exact. Pure; computes no KPI anew.
+
+Source: the domain definition; ratios are compared as rationals, thresholds are decimals. What is unknown is neither
+true nor false: it has a reason.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from uptake.messages.kpi import AccountSnapshot, InstanceSnapshot, TeamSnapshot, TrialSnapshot
+from uptake.section import Section
+from uptake_alerting.wall import start_of
+
+SubjectKind = Literal["account", "trial", "team", "instance"]
+Unit = Literal["ratio", "users", "seats", "days", "hours", "count", "state"]
+Value = Fraction | str
+Snapshot = AccountSnapshot | TrialSnapshot | TeamSnapshot | InstanceSnapshot
+
+
+class Unknown(NamedTuple):
+    """A number that nobody knows, and why."""
+
+    reason: str
+
+
+class Due(NamedTuple):
+    """When a limit is reached, and the day that then begins."""
+
+    at: datetime
+    day: date
+
+
+class Metric(NamedTuple):
+    """`of`: its value in a snapshot of the subject. `states`: what a state may be."""
+
+    unit: Unit
+    of: Callable[[Any], Value | Unknown]
+    states: tuple[str, ...] = ()
+
+
+def _ratio(num: int | None, den: int | None, reason: str | None) -> Value | Unknown:
+    return Unknown(reason or "unknown") if num is None or not den else Fraction(num, den)
+
+
+def _target(value: float | None, reason: str | None) -> Value | Unknown:
+    return Unknown(reason or "no_target") if value is None else Fraction(str(value))
+
+
+def _count(value: int | None, reason: str | None) -> Value | Unknown:
+    return Unknown(reason or "unknown") if value is None else Fraction(value)
+
+
+def _days(first: date | None, last: date, reason: str) -> Value | Unknown:
+    return Unknown(reason) if first is None else Fraction((last - first).days)
+
+
+def _to_step(one: AccountSnapshot) -> Value | Unknown:
+    adoption = one.kpis.adoption
+    if adoption.n is None or adoption.band_end is None:
+        return Unknown("no_later_step")
+    return Fraction(adoption.band_end - adoption.n)
+
+
+def _rise(one: AccountSnapshot) -> Value | Unknown:
+    adoption = one.kpis.adoption
+    if adoption.target is None or adoption.next_target is None:
+        return Fraction(0)
+    return Fraction(str(adoption.next_target)) - Fraction(str(adoption.target))
+
+
+def _status(status: str, reason: str | None) -> Value | Unknown:
+    return Unknown(reason or "unknown") if status == "unknown" else status
+
+
+def _health(one: AccountSnapshot) -> Value | Unknown:
+    return Unknown("no_telemetry") if one.kpis.data_health == "none" else one.kpis.data_health
+
+
+METRICS: Mapping[SubjectKind, Mapping[str, Metric]] = {
+    "account": {
+        "adoption": Metric("ratio", lambda s: _ratio(s.kpis.adoption.num, s.kpis.adoption.den, s.kpis.adoption.reason)),
+        "adoption_status": Metric(
+            "state",
+            lambda s: _status(s.kpis.adoption.status, s.kpis.adoption.reason),
+            ("on_target", "off_target", "ramping", "not_started"),
+        ),
+        "target": Metric("ratio", lambda s: _target(s.kpis.adoption.target, s.kpis.adoption.reason)),
+        "next_target": Metric("ratio", lambda s: _target(s.kpis.adoption.next_target, "no_later_step")),
+        "next_rise": Metric("ratio", _rise),
+        "pace": Metric("ratio", lambda s: _target(s.kpis.adoption.pace, s.kpis.adoption.reason)),
+        "usage": Metric("ratio", lambda s: _ratio(s.kpis.usage.num, s.kpis.usage.den, s.kpis.usage.reason)),
+        "dau": Metric("users", lambda s: _count(s.kpis.dau, s.kpis.reason)),
+        "wau": Metric("users", lambda s: _count(s.kpis.wau, s.kpis.reason)),
+        "mau": Metric("users", lambda s: _count(s.kpis.mau, s.kpis.reason)),
+        "seats": Metric("seats", lambda s: _count(s.kpis.adoption.den, s.kpis.adoption.reason)),
+        "production_day": Metric("days", lambda s: _days(s.production_date, s.kpis.as_of, "no_production_date")),
+        "days_to_step": Metric("days", _to_step),
+        "contract_day": Metric("days", lambda s: _days(s.contract_start, s.kpis.as_of, "no_contract_start")),
+        "days_without_contact": Metric("days", lambda s: _days(s.kpis.last_contact, s.kpis.as_of, "no_telemetry")),
+        "production": Metric("state", lambda s: "set" if s.production_date else "missing", ("set", "missing")),
+        "data_health": Metric("state", _health, ("fresh", "stale")),
+        "features_first_used": Metric("count", lambda s: Fraction(len(s.features_first_used))),
+    },
+    "team": {
+        "closure": Metric("ratio", lambda s: _ratio(s.team.closure.num, s.team.closure.den, s.team.closure.reason)),
+        "target": Metric("ratio", lambda s: Fraction(str(s.team.closure.target))),
+        "concluded": Metric("count", lambda s: Fraction(s.team.closure.den)),
+    },
+    "instance": {"unattributed_hours": Metric("hours", lambda s: Unknown("only_the_clock_tells"))},
+    "trial": {},
+}
+LIMITS: Mapping[SubjectKind, tuple[str, ...]] = {
+    "trial": ("approaching_on", "breached_on", "overlong_on", "policy_on"),
+}
+_SUFFIXES: Mapping[str, Unit] = {"%": "ratio", "days": "days", "day": "days", "hours": "hours", "h": "hours"}
+_LARGEST_RATIO = 10
+
+
+class Threshold(NamedTuple):
+    """A number with the unit that was written, or the name of another metric."""
+
+    number: Fraction | None
+    unit: Unit | None
+    metric: str | None
+
+
+def _threshold(value: Any) -> Threshold:
+    if isinstance(value, Threshold):
+        return value
+    words = str(value).replace("%", " %").split()
+    if isinstance(value, bool) or not 1 <= len(words) <= 2:
+        raise ValueError("must be a number, a number with a unit, or the name of a metric")
+    try:
+        number = Fraction(Decimal(words[0]))
+    except (InvalidOperation, OverflowError, ValueError):
+        if len(words) == 1:
+            return Threshold(None, None, words[0])
+        raise ValueError(f"{words[0]} is no number") from None
+    unit = _SUFFIXES.get(words[1].lower()) if len(words) == 2 else None
+    if len(words) == 2 and unit is None:
+        raise ValueError(f"no such unit: {words[1]}; one of %, days, hours, or none at all")
+    return Threshold(number / 100 if words[-1] == "%" else number, unit, None)
+
+
+Limit = Annotated[Any, BeforeValidator(_threshold)]
+_ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "below": lambda value, limit: value < limit,
+    "at_most": lambda value, limit: value <= limit,
+    "above": lambda value, limit: value > limit,
+    "at_least": lambda value, limit: value >= limit,
+}
+
+
+class Condition(Section):
+    """`metric` with one comparison, or `all`/`any` of conditions, or a limit of a trial that the clock `reached`."""
+
+    metric: str | None = None
+    below: Limit | None = None
+    at_most: Limit | None = None
+    above: Limit | None = None
+    at_least: Limit | None = None
+    is_: str | None = Field(default=None, alias="is")
+    all: tuple["Condition", ...] = ()
+    any: tuple["Condition", ...] = ()
+    reached: str | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        forms = [self.metric is not None, bool(self.all), bool(self.any), self.reached is not None]
+        if sum(forms) != 1:
+            raise ValueError("needs one of metric, all, any, reached")
+        if (self.metric is not None) != (len(self.comparisons) + (self.is_ is not None) == 1):
+            raise ValueError("a metric needs one of below, at_most, above, at_least, is")
+        return self
+
+    @property
+    def comparisons(self) -> dict[str, Threshold]:
+        return {name: limit for name in _ORDERS if (limit := getattr(self, name)) is not None}
+
+    def problems(self, kind: SubjectKind) -> list[str]:
+        """What does not fit the subject: unknown metrics, states and units."""
+        if self.all or self.any:
+            return [problem for one in (*self.all, *self.any) for problem in one.problems(kind)]
+        if self.reached is not None:
+            known = LIMITS.get(kind, ())
+            return [] if self.reached in known else [f"no such limit of a {kind}: {self.reached}"]
+        return _problems_of(self, METRICS[kind], kind)
+
+    def test(self, snapshot: Snapshot, kind: SubjectKind) -> bool | Unknown:
+        """Exact. `all` is unknown when none is false and one is unknown; `any` likewise."""
+        if self.all:
+            return _all([one.test(snapshot, kind) for one in self.all])
+        if self.any:
+            return _any([one.test(snapshot, kind) for one in self.any])
+        if self.metric is None:
+            return Unknown("only_the_clock_tells")
+        return self._compared(snapshot, METRICS[kind])
+
+    def _compared(self, snapshot: Snapshot, metrics: Mapping[str, Metric]) -> bool | Unknown:
+        value = metrics[self.metric or ""].of(snapshot)
+        if isinstance(value, Unknown):
+            return value
+        if self.is_ is not None:
+            return value == self.is_
+        ((order, limit),) = self.comparisons.items()
+        bound = limit.number if limit.metric is None else metrics[limit.metric].of(snapshot)
+        return bound if isinstance(bound, Unknown) else _ORDERS[order](value, bound)
+
+    def due(self, snapshot: TrialSnapshot | InstanceSnapshot) -> Due | None:
+        """When the clock alone makes it true, and on which day; null when it will not."""
+        if isinstance(snapshot, TrialSnapshot):
+            day = getattr(snapshot, self.reached or "")
+            running = snapshot.trial.state == "running" and day is not None
+            return Due(start_of(day, snapshot.vendor_zone), day) if running else None
+        if snapshot.account is not None:
+            return None
+        ((_, limit),) = self.comparisons.items()
+        at = snapshot.since + timedelta(hours=float(limit.number or 0))
+        return Due(at, at.date())
+
+
+def overlap(fire: Condition, clear: Condition) -> bool:
+    """Whether a value can meet both, where that can be told: one metric and two numbers."""
+    if fire.metric is None or fire.metric != clear.metric:
+        return False
+    if fire.is_ is not None:
+        return fire.is_ == clear.is_
+    if not (fire.comparisons and clear.comparisons):
+        return False
+    ((one, low),), ((other, high),) = fire.comparisons.items(), clear.comparisons.items()
+    if low.number is None or high.number is None:
+        return low.metric == high.metric and _ORDERS[one](0, 0) and _ORDERS[other](0, 0)
+    tried = [low.number + step + at for at in (0, high.number - low.number) for step in (-1, 0, 1)]
+    tried.append((low.number + high.number) / 2)
+    return any(_ORDERS[one](value, low.number) and _ORDERS[other](value, high.number) for value in tried)
+
+
+def _problems_of(condition: Condition, metrics: Mapping[str, Metric], kind: SubjectKind) -> list[str]:
+    metric = metrics.get(condition.metric or "")
+    if metric is None:
+        return [f"no such metric of a {kind}: {condition.metric}; one of {', '.join(metrics) or 'none'}"]
+    if condition.is_ is not None:
+        fits = condition.is_ in metric.states
+        return [] if fits else [f"{condition.metric} is never {condition.is_}; one of {', '.join(metric.states)}"]
+    ((_, limit),) = condition.comparisons.items()
+    if metric.unit == "state":
+        return [f"{condition.metric} is a state: compare it with `is`"]
+    if limit.metric is not None:
+        other = metrics.get(limit.metric)
+        if other is None:
+            return [f"no such metric of a {kind}: {limit.metric}; one of {', '.join(metrics)}"]
+        return [] if other.unit == metric.unit else [_mismatch(condition.metric, metric.unit, other.unit)]
+    if limit.unit is not None and limit.unit != metric.unit:
+        return [_mismatch(condition.metric, metric.unit, limit.unit)]
+    if metric.unit == "ratio" and abs(limit.number or Fraction(0)) > _LARGEST_RATIO:
+        return [f"{condition.metric} is a ratio: write {limit.number} % or {float(limit.number or 0) / 100}"]
+    return []
+
+
+def _mismatch(metric: str | None, unit: Unit, other: Unit) -> str:
+    return f"{metric} is in {unit}, not in {other}"
+
+
+def _all(found: Sequence[bool | Unknown]) -> bool | Unknown:
+    if any(one is False for one in found):
+        return False
+    return next((one for one in found if isinstance(one, Unknown)), True)
+
+
+def _any(found: Sequence[bool | Unknown]) -> bool | Unknown:
+    if any(one is True for one in found):
+        return True
+    return next((one for one in found if isinstance(one, Unknown)), False)
