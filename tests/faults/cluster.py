@@ -18,7 +18,9 @@ import httpx2
 from tests.faults.disk import SmallDisk
 from tests.faults.network import Link
 from tests.faults.processes import Kept
-from tests.faults.producers import HTTP_PRODUCERS, NATS_PRODUCERS
+from tests.faults.producers import HTTP_PRODUCERS, NATS_PRODUCERS, connect
+from uptake.streams import RAW_CONSUMER
+from uptake.subjects import RAW
 from uptake_local import broker, credentials, database, roles
 from uptake_local.program import Program
 
@@ -173,6 +175,13 @@ class Cluster:
             yield connection
         finally:
             await connection.close()
+
+    async def waiting_in_raw(self) -> int:
+        """Messages that ingestion has not taken, or not acknowledged."""
+        client = await connect(self.nats_url, "provisioner", self.passwords["provisioner"])
+        info = await client.jetstream().consumer_info(RAW, RAW_CONSUMER)
+        await client.close()
+        return (info.num_pending or 0) + (info.num_ack_pending or 0)
 
     async def steps_back(self) -> list[str]:
         """Every time that somebody moved a position backwards in the same stream."""

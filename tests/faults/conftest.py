@@ -9,6 +9,8 @@ import pytest
 
 from tests.faults.scenario import Uptake
 
+_TOLD = "measured"
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Not skipped but deselected: nobody is to read "skipped" and wonder what is missing on this machine."""
@@ -28,6 +30,21 @@ def seed(request: pytest.FixtureRequest) -> int:
     seed: int = request.config.option.seed
     request.node.add_report_section("setup", "replay", f"./dev test --faults --seed {seed} -k {request.node.name}")
     return seed
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """A figure for the end of the run's output, whether the test passes or fails."""
+    return lambda text: request.node.user_properties.append((_TOLD, f"{request.node.name}: {text}"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    told = dict.fromkeys(text for report in reports for name, text in report.user_properties if name == _TOLD)
+    if told:
+        terminalreporter.section("measured")
+        for text in told:
+            terminalreporter.line(text)
 
 
 @pytest.fixture

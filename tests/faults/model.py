@@ -29,10 +29,10 @@ class Model:
     def send(self, acts: Iterable[Act]) -> None:
         self.sent.update(acts)
 
-    def acknowledge(self, acts: Iterable[Act]) -> None:
+    def acknowledge(self, acts: Iterable[Act], times: int = 1) -> None:
         for act in acts:
             self.acknowledged.add(act)
-            self.events[act.account] += 1
+            self.events[act.account] += times
 
     def accounts(self) -> list[str]:
         return sorted({act.account for act in self.sent})

@@ -31,11 +31,22 @@ class Mutant:
         return ":".join(str((folder / package).parent) for package in _PACKAGES)
 
 
+_ROWS_ARE_LOCKED = """\
+    rows = await connection.execute(
+        text(\"\"\"
+            SELECT shard, stream_uuid, sequence, stored_at, checkpoint FROM metrics.shard
+            WHERE shard = ANY(CAST(:shards AS int[])) ORDER BY shard FOR NO KEY UPDATE\"\"\"),
+        {"shards": list(expected)},
+    )
+    found = {row.shard: _position(row) for row in rows}
+"""
 COUNTS_NOT_COMPARED = Mutant(
     "no compare-and-set of the counts",
     "services/metrics/uptake_metrics/activity_store.py",
-    "    if found != expected:\n"
+    f"{_ROWS_ARE_LOCKED}    if found != expected:\n"
     '        raise Fenced("another metrics process changed the counts, or their position in USAGE")\n',
+    # The gap is there anyway: a writer has to be frozen in it, with a checkpoint that is begun and locks nothing yet.
+    f"    import asyncio\n    await asyncio.sleep(0.05)\n{_ROWS_ARE_LOCKED}"
     # The number of the checkpoint too is whatever the row says: else its key in the table of deltas is a second fence.
     "    expected.update({shard: at._replace(checkpoint=found[shard].checkpoint) for shard, at in expected.items()})\n",
 )
@@ -49,13 +60,15 @@ RAW_ACKNOWLEDGED_FIRST = Mutant(
     "RAW acknowledged before its events are stored",
     "services/ingestion/uptake_ingestion/raw_door.py",
     "        await stored\n        for message in messages:\n            await message.ack()\n",
-    "        for message in messages:\n            await message.ack()\n        await stored\n",
+    "        for message in messages:\n            await message.ack()\n"
+    "        await asyncio.sleep(0.02)\n"  # the gap is there anyway; so it shows within a minute
+    "        await stored\n",
 )
 ROW_MOVED_FIRST = Mutant(
     "the position committed before the counts",
     "services/metrics/uptake_metrics/counting.py",
     "                        positions = await activity_store.advance(connection, read, new)\n",
     "                        positions = await activity_store.advance(connection, read, new)\n"
-    "                    await asyncio.sleep(0.02)\n"  # the gap is there anyway; so it shows within a minute
+    "                    await asyncio.sleep(0.02)\n"  # the same
     "                    async with self._engine.begin() as connection:\n",
 )
