@@ -51,6 +51,7 @@ _KINDS: dict[str, type[Snapshot]] = {
     "instance": InstanceSnapshot,
 }
 READER = "kpi"
+BATCH = 500  # snapshots of one transaction
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +107,7 @@ def build(settings: AlertingSettings) -> FastAPI:
             position=intake.position,
             apply=intake.apply,
             refuse=intake.refuse,
+            max_messages=BATCH,
             may_be_trimmed=True,  # older days may be lost, the newest comes last: the present is judged rightly
         )
         health.add("reader", lambda: reader.reason)

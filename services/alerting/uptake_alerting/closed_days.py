@@ -5,7 +5,7 @@ An account has one row of its own that says how far it was folded; a rule has a 
 
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,14 +23,6 @@ _WEEK = 7
 _NEVER = State()
 
 
-@dataclass(slots=True)
-class _Folded:
-    """One account: its rows as they are to be saved, and what may have to be told."""
-
-    rows: list[Instance]
-    outcomes: list[tuple[Rule, Outcome]]
-
-
 async def evaluate(
     connection: AsyncConnection,
     rules: Sequence[Rule],
@@ -45,41 +37,47 @@ async def evaluate(
     opened = await store.open_of(connection, [rule.name for rule in rules], accounts)
     rows: list[Instance] = []
     outcomes: list[tuple[str, Rule, Outcome]] = []
+    newest: dict[str, date] = {}
     for account in accounts:
         own = known.get((SUBJECT, account), Instance(SUBJECT, account, _NEVER, _NEVER))
         days = _after(own.checkpoint.day, samples.get(account, ())) if account in whole else fresh[account]
         if not days:
             continue
         for rule in rules:
-            before = known.get((rule.name, account), Instance(rule.name, account, _NEVER, _NEVER))
-            after, outcome = _fold(rule, before, days, whole=account in whole)
+            judged, before = _judged(rule, days), known.get((rule.name, account))
+            is_open = (rule.name, account) in opened
+            if before is None and not is_open and not any(one.verdict.kind == "breach" for one in judged):
+                continue  # it was well, and is
+            before = before or Instance(rule.name, account, _NEVER, _NEVER)
+            state, spans = fold(before.checkpoint if account in whole else before.state, judged, rule)
+            after = replace(before, state=_slim(state))
             if after != before:
                 rows.append(after)
-            if outcome.spans or (rule.name, account) in opened:
-                outcomes.append((account, rule, outcome))
-        rows.append(_progress(own, days[-1].kpis.as_of))
-    await _tell(connection, outcomes, now)
+            if spans or is_open:
+                outcomes.append((account, rule, Outcome(state, spans)))
+        newest[account] = max(days[-1].kpis.as_of, own.state.day or date.min)
+        rows.append(replace(own, state=State(day=newest[account])))
+    await _tell(connection, outcomes, newest, now)
     await store.save_instances(connection, [(row, None) for row in rows])
-    await _move_checkpoints(connection, rules, rows)
+    await _move_checkpoints(connection, rules, newest)
 
 
-async def _tell(connection: AsyncConnection, outcomes: Sequence[tuple[str, Rule, Outcome]], now: datetime) -> None:
+async def _tell(
+    connection: AsyncConnection,
+    outcomes: Sequence[tuple[str, Rule, Outcome]],
+    newest: Mapping[str, date],
+    now: datetime,
+) -> None:
     stored = await store.load_episodes(connection, [(rule.name, account) for account, rule, _ in outcomes])
     changed = [
         (account, rule, changes)
         for account, rule, outcome in outcomes
         if (changes := reconcile(stored.get((rule.name, account), []), outcome, now))
     ]
-    histories = await store.load_samples(connection, {account for account, _, _ in changed})
+    histories = await store.load_recent(connection, {account: newest[account] for account, _, _ in changed})
     subjects = {account: about.of_account(history) for account, history in histories.items()}
     findings = [Finding(rule, subjects[account], changes) for account, rule, changes in changed]
     await recording.write(connection, findings, now)
-
-
-def _fold(rule: Rule, before: Instance, days: Sequence[AccountSnapshot], *, whole: bool) -> tuple[Instance, Outcome]:
-    start = before.checkpoint if whole else before.state
-    state, spans = fold(start, _judged(rule, days), rule)
-    return replace(before, state=_slim(state)), Outcome(state, spans)
 
 
 def _judged(rule: Rule, days: Sequence[AccountSnapshot]) -> list[Judged]:
@@ -97,17 +95,9 @@ def _after(checkpoint: date | None, days: Sequence[AccountSnapshot]) -> Sequence
     return days if checkpoint is None else [one for one in days if one.kpis.as_of > checkpoint]
 
 
-def _progress(own: Instance, day: date) -> Instance:
-    return replace(own, state=State(day=day if own.state.day is None else max(day, own.state.day)))
-
-
-async def _move_checkpoints(connection: AsyncConnection, rules: Sequence[Rule], rows: Sequence[Instance]) -> None:
+async def _move_checkpoints(connection: AsyncConnection, rules: Sequence[Rule], newest: Mapping[str, date]) -> None:
     """Once a week, on a day of its own for each account, fold in what is too old to change any more."""
-    due = {
-        row.subject: row.state.day - timedelta(days=SAMPLE_DAYS)
-        for row in rows
-        if row.rule == SUBJECT and row.state.day is not None and _is_its_day(row.subject, row.state.day)
-    }
+    due = {account: day - timedelta(days=SAMPLE_DAYS) for account, day in newest.items() if _is_its_day(account, day)}
     old = await store.load_samples(connection, due, before=due)
     if not old:
         return

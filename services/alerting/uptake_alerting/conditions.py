@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -18,7 +19,7 @@ from uptake_alerting.wall import start_of
 
 SubjectKind = Literal["account", "trial", "team", "instance"]
 Unit = Literal["ratio", "users", "seats", "days", "hours", "count", "state"]
-Value = Fraction | str
+Value = Fraction | int | str
 Snapshot = AccountSnapshot | TrialSnapshot | TeamSnapshot | InstanceSnapshot
 
 
@@ -52,18 +53,18 @@ def _target(value: float | None, reason: str | None) -> Value | Unknown:
 
 
 def _count(value: int | None, reason: str | None) -> Value | Unknown:
-    return Unknown(reason or "unknown") if value is None else Fraction(value)
+    return Unknown(reason or "unknown") if value is None else value
 
 
 def _days(first: date | None, last: date, reason: str) -> Value | Unknown:
-    return Unknown(reason) if first is None else Fraction((last - first).days)
+    return Unknown(reason) if first is None else (last - first).days
 
 
 def _to_step(one: AccountSnapshot) -> Value | Unknown:
     adoption = one.kpis.adoption
     if adoption.n is None or adoption.band_end is None:
         return Unknown("no_later_step")
-    return Fraction(adoption.band_end - adoption.n)
+    return adoption.band_end - adoption.n
 
 
 def _rise(one: AccountSnapshot) -> Value | Unknown:
@@ -104,12 +105,12 @@ METRICS: Mapping[SubjectKind, Mapping[str, Metric]] = {
         "days_without_contact": Metric("days", lambda s: _days(s.kpis.last_contact, s.kpis.as_of, "no_telemetry")),
         "production": Metric("state", lambda s: "set" if s.production_date else "missing", ("set", "missing")),
         "data_health": Metric("state", _health, ("fresh", "stale")),
-        "features_first_used": Metric("count", lambda s: Fraction(len(s.features_first_used))),
+        "features_first_used": Metric("count", lambda s: len(s.features_first_used)),
     },
     "team": {
         "closure": Metric("ratio", lambda s: _ratio(s.team.closure.num, s.team.closure.den, s.team.closure.reason)),
         "target": Metric("ratio", lambda s: Fraction(str(s.team.closure.target))),
-        "concluded": Metric("count", lambda s: Fraction(s.team.closure.den)),
+        "concluded": Metric("count", lambda s: s.team.closure.den),
     },
     "instance": {"unattributed_hours": Metric("hours", lambda s: Unknown("only_the_clock_tells"))},
     "trial": {},
@@ -124,7 +125,7 @@ _LARGEST_RATIO = 10
 class Threshold(NamedTuple):
     """A number with the unit that was written, or the name of another metric."""
 
-    number: Fraction | None
+    number: Fraction | int | None
     unit: Unit | None
     metric: str | None
 
@@ -144,7 +145,8 @@ def _threshold(value: Any) -> Threshold:
     unit = _SUFFIXES.get(words[1].lower()) if len(words) == 2 else None
     if len(words) == 2 and unit is None:
         raise ValueError(f"no such unit: {words[1]}; one of %, days, hours, or none at all")
-    return Threshold(number / 100 if words[-1] == "%" else number, unit, None)
+    exact = number / 100 if words[-1] == "%" else number
+    return Threshold(exact.numerator if exact.denominator == 1 else exact, unit, None)  # whole ones compare faster
 
 
 Limit = Annotated[Any, BeforeValidator(_threshold)]
@@ -178,7 +180,7 @@ class Condition(Section):
             raise ValueError("a metric needs one of below, at_most, above, at_least, is")
         return self
 
-    @property
+    @cached_property
     def comparisons(self) -> dict[str, Threshold]:
         return {name: limit for name in _ORDERS if (limit := getattr(self, name)) is not None}
 
@@ -236,7 +238,7 @@ def overlap(fire: Condition, clear: Condition) -> bool:
     if low.number is None or high.number is None:
         return low.metric == high.metric and _ORDERS[one](0, 0) and _ORDERS[other](0, 0)
     tried = [low.number + step + at for at in (0, high.number - low.number) for step in (-1, 0, 1)]
-    tried.append((low.number + high.number) / 2)
+    tried.append(Fraction(low.number + high.number, 2))
     return any(_ORDERS[one](value, low.number) and _ORDERS[other](value, high.number) for value in tried)
 
 
@@ -257,7 +259,7 @@ def _problems_of(condition: Condition, metrics: Mapping[str, Metric], kind: Subj
         return [] if other.unit == metric.unit else [_mismatch(condition.metric, metric.unit, other.unit)]
     if limit.unit is not None and limit.unit != metric.unit:
         return [_mismatch(condition.metric, metric.unit, limit.unit)]
-    if metric.unit == "ratio" and abs(limit.number or Fraction(0)) > _LARGEST_RATIO:
+    if metric.unit == "ratio" and abs(Fraction(limit.number or 0)) > _LARGEST_RATIO:
         return [f"{condition.metric} is a ratio: write {limit.number} % or {float(limit.number or 0) / 100}"]
     return []
 

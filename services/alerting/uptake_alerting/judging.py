@@ -65,12 +65,11 @@ def _is_before(from_day: int, adoption: AdoptionKpi) -> bool:
 
 
 def _is_meant(applies_to: AppliesTo, snapshot: AccountSnapshot) -> bool:
-    scopes = (
-        (applies_to.segments, snapshot.segment),
-        (applies_to.regions, snapshot.region),
-        (applies_to.plans, snapshot.plan),
+    return (
+        (not applies_to.segments or snapshot.segment in applies_to.segments)
+        and (not applies_to.regions or snapshot.region in applies_to.regions)
+        and (not applies_to.plans or snapshot.plan in applies_to.plans)
     )
-    return all(not wanted or value in wanted for wanted, value in scopes)
 
 
 def _by_condition(rule: Rule, snapshot: AccountSnapshot | TeamSnapshot, kind: SubjectKind) -> Verdict:

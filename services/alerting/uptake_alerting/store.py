@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import ARRAY, Column, ColumnElement, Text, any_, cast, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,11 +17,36 @@ from uptake_alerting.fold import State
 from uptake_alerting.tables import episode, instance, rule_in_force, sample, subject_snapshot, trial
 
 SUBJECT = "*"  # the row of an account itself, which says how far it was folded
-ROWS = 1000  # of one statement: PostgreSQL takes 32,767 parameters
 _STATE: TypeAdapter[State] = TypeAdapter(State)
 _NEVER = State()
 SubjectSnapshot = TypeVar("SubjectSnapshot", TeamSnapshot, InstanceSnapshot)
 _KINDS: dict[type, str] = {TeamSnapshot: "team", InstanceSnapshot: "instance"}
+_INSTANCES = select(
+    instance.c.rule,
+    instance.c.subject,
+    cast(instance.c.state, Text).label("state"),  # as text: one decoder is enough
+    cast(instance.c.checkpoint, Text).label("checkpoint"),
+)
+_SAVE_SAMPLES = text("""
+    INSERT INTO alerting.sample AS known (account, day, revision, snapshot)
+    SELECT account, day, revision, CAST(snapshot AS jsonb)
+    FROM unnest(CAST(:account AS text[]), CAST(:day AS date[]), CAST(:revision AS bigint[]), CAST(:snapshot AS text[]))
+      AS new(account, day, revision, snapshot)
+    ORDER BY account, day
+    ON CONFLICT (account, day) DO UPDATE SET revision = excluded.revision, snapshot = excluded.snapshot
+      WHERE known.revision < excluded.revision
+    RETURNING account, day""")
+_RECENT = text("""
+    SELECT account, day, CAST(snapshot AS text) AS snapshot
+    FROM alerting.sample
+    JOIN unnest(CAST(:account AS text[]), CAST(:newest AS date[])) AS wanted(account, newest) USING (account)
+    WHERE day > newest - 14 OR day BETWEEN newest - 34 AND newest - 28
+    ORDER BY account, day""")
+_MAKE = text("""
+    INSERT INTO alerting.instance (rule, subject)
+    SELECT rule, subject FROM unnest(CAST(:rule AS text[])) AS rule, unnest(CAST(:subject AS text[])) AS subject
+    ORDER BY rule, subject
+    ON CONFLICT DO NOTHING""")
 _SAVE = text("""
     INSERT INTO alerting.instance (rule, subject, state, checkpoint, wake_at)
     SELECT rule, subject, CAST(state AS jsonb), CAST(checkpoint AS jsonb), wake_at
@@ -60,20 +85,16 @@ async def save_samples(connection: AsyncConnection, snapshots: Iterable[AccountS
         key = (snapshot.account, snapshot.kpis.as_of)
         if key not in newest or newest[key].kpis.revision < snapshot.kpis.revision:
             newest[key] = snapshot
-    rows = [
-        {"account": account, "day": day, "revision": s.kpis.revision, "snapshot": s.model_dump(mode="json")}
-        for (account, day), s in sorted(newest.items())  # in one order everywhere: no deadlock
-    ]
-    if not rows:
+    if not newest:
         return {}
-    statement = upsert(sample)
-    statement = statement.on_conflict_do_update(
-        index_elements=["account", "day"],
-        set_={"revision": statement.excluded.revision, "snapshot": statement.excluded.snapshot},
-        where=sample.c.revision < statement.excluded.revision,
-    )
+    rows = {
+        "account": [account for account, _ in newest],
+        "day": [day for _, day in newest],
+        "revision": [snapshot.kpis.revision for snapshot in newest.values()],
+        "snapshot": [snapshot.model_dump_json() for snapshot in newest.values()],
+    }
     changed: dict[str, set[date]] = {}
-    for row in await connection.execute(statement.values(rows).returning(sample.c.account, sample.c.day)):
+    for row in await connection.execute(_SAVE_SAMPLES, rows):
         changed.setdefault(row.account, set()).add(row.day)
     return changed
 
@@ -146,17 +167,17 @@ def _subject_of(snapshot: TeamSnapshot | InstanceSnapshot) -> tuple[str, str]:
 
 async def lock(connection: AsyncConnection, rules: Collection[str], subjects: Collection[str]) -> list[Instance]:
     """The instances, made where they are new. A second evaluation waits here, then reads what the first one wrote."""
-    rows = [{"rule": rule, "subject": subject} for rule in sorted(rules) for subject in sorted(set(subjects))]
-    for start in range(0, len(rows), ROWS):
-        await connection.execute(upsert(instance).values(rows[start : start + ROWS]).on_conflict_do_nothing())
-    mine = (instance.c.rule.in_(rules), instance.c.subject.in_(subjects))
-    ordered = select(instance).where(*mine).order_by(instance.c.rule, instance.c.subject)
-    return await _instances(connection, ordered.with_for_update()) if rows else []
+    if not rules or not subjects:
+        return []
+    await connection.execute(_MAKE, {"rule": list(rules), "subject": list(subjects)})
+    mine = (_is_one_of(instance.c.rule, rules), _is_one_of(instance.c.subject, subjects))
+    ordered = _INSTANCES.where(*mine).order_by(instance.c.rule, instance.c.subject)
+    return await _instances(connection, ordered.with_for_update())
 
 
 async def lock_due(connection: AsyncConnection, rules: Collection[str], now: datetime, limit: int) -> list[Instance]:
     """Instances that asked to be looked at by now and that no other evaluation holds."""
-    due = select(instance).where(instance.c.rule.in_(rules), instance.c.wake_at <= now)
+    due = _INSTANCES.where(instance.c.rule.in_(rules), instance.c.wake_at <= now)
     ordered = due.order_by(instance.c.rule, instance.c.subject).limit(limit)
     return await _instances(connection, ordered.with_for_update(skip_locked=True))
 
@@ -165,8 +186,8 @@ async def load_instances(
     connection: AsyncConnection, rules: Collection[str], subjects: Collection[str]
 ) -> dict[tuple[str, str], Instance]:
     """Those that have a row. Whoever calls has locked the row of each account itself."""
-    mine = (instance.c.rule.in_(rules), instance.c.subject.in_(subjects))
-    return {(one.rule, one.subject): one for one in await _instances(connection, select(instance).where(*mine))}
+    mine = (_is_one_of(instance.c.rule, rules), _is_one_of(instance.c.subject, subjects))
+    return {(one.rule, one.subject): one for one in await _instances(connection, _INSTANCES.where(*mine))}
 
 
 async def _instances(connection: AsyncConnection, statement: Any) -> list[Instance]:
@@ -197,12 +218,22 @@ async def load_samples(
     found: dict[str, list[AccountSnapshot]] = {}
     if not accounts:
         return found
-    mine = select(sample).where(sample.c.account.in_(accounts))
+    mine = select(sample.c.account, sample.c.day, cast(sample.c.snapshot, Text).label("snapshot"))
+    mine = mine.where(_is_one_of(sample.c.account, accounts))
     if before is not None:
         mine = mine.where(sample.c.day < max(before.values()))
     for row in await connection.execute(mine.order_by(sample.c.account, sample.c.day)):
         if before is None or row.day < before[row.account]:
-            found.setdefault(row.account, []).append(AccountSnapshot.model_validate(row.snapshot))
+            found.setdefault(row.account, []).append(AccountSnapshot.model_validate_json(row.snapshot))
+    return found
+
+
+async def load_recent(connection: AsyncConnection, newest: Mapping[str, date]) -> dict[str, list[AccountSnapshot]]:
+    """The samples that a message tells of: two weeks up to the newest day of each account, and four weeks before."""
+    found: dict[str, list[AccountSnapshot]] = {}
+    days = {"account": list(newest), "newest": list(newest.values())}
+    for row in await connection.execute(_RECENT, days) if newest else ():
+        found.setdefault(row.account, []).append(AccountSnapshot.model_validate_json(row.snapshot))
     return found
 
 
@@ -221,8 +252,9 @@ async def open_of(
     connection: AsyncConnection, rules: Collection[str], subjects: Collection[str]
 ) -> set[tuple[str, str]]:
     """Which of the instances have an open episode."""
-    mine = (episode.c.rule.in_(rules), episode.c.subject.in_(subjects), episode.c.ended_at.is_(None))
-    return {(row.rule, row.subject) for row in await connection.execute(select(episode).where(*mine))}
+    mine = (_is_one_of(episode.c.rule, rules), _is_one_of(episode.c.subject, subjects), episode.c.ended_at.is_(None))
+    names = select(episode.c.rule, episode.c.subject)
+    return {(row.rule, row.subject) for row in await connection.execute(names.where(*mine))}
 
 
 async def load_episodes(
@@ -286,5 +318,10 @@ async def count_conditions(connection: AsyncConnection) -> list[tuple[str, str, 
     return [(rule, name, count) for rule, name, count in rows]
 
 
-def _state(stored: Any) -> State:
-    return _NEVER if stored is None else _STATE.validate_python(stored)
+def _is_one_of(column: Column[str], names: Collection[str]) -> ColumnElement[bool]:
+    """One parameter, however many names: the statement is compiled once."""
+    return column == any_(cast(list(names), ARRAY(Text)))
+
+
+def _state(stored: str | None) -> State:
+    return _NEVER if stored is None else _STATE.validate_json(stored)
