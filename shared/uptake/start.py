@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from starlette.types import ASGIApp
@@ -24,6 +25,7 @@ def start(
     build: Callable[[S], ASGIApp],
     migrate: Callable[[S], None] | None = None,
     check: Callable[[Path], list[str]] | None = None,
+    tools: Mapping[str, Callable[[list[str]], int]] = MappingProxyType({}),
 ) -> int:
     """The console script `uptake-<service>`; returns its exit code.
 
@@ -31,8 +33,11 @@ def start(
     date and ends. Wrong settings are one line on standard error.
 
     `check DIR`, where the service reads configuration files, says what is wrong with those in the folder and ends: with
-    1 if there is something. It needs no settings and nothing that runs.
+    1 if there is something. It needs no settings and nothing that runs; nor does any of `tools`, which is given the
+    arguments after its name and returns the exit code.
     """
+    if sys.argv[1:] and sys.argv[1] in tools:
+        return tools[sys.argv[1]](sys.argv[2:])
     if check and sys.argv[1:2] == ["check"]:
         return _told(service, check, sys.argv[2:])
     try:

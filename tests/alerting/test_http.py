@@ -15,6 +15,7 @@ from uptake.settings import DatabaseSettings
 from uptake_alerting import http
 from uptake_alerting.roster_file import RosterFile
 from uptake_alerting.routes import RoutesFile
+from uptake_alerting.rule_file import RulesFile
 from uptake_cli.app import main
 
 DOORS = ("alerts", "alerts/some", "silences", "silences/some", "breakers")
@@ -27,7 +28,7 @@ async def ask():
     async def run(engine, path):
         app = FastAPI()
         problems.install(app)
-        app.include_router(http.router(engine, RosterFile(None), RoutesFile(None), utc_now))
+        app.include_router(http.router(engine, RulesFile(None), RosterFile(None), RoutesFile(None), utc_now))
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://alerting", trust_env=False) as client:
             return await client.get(path)
@@ -69,7 +70,7 @@ async def command(engine, free_port, monkeypatch):
     """What `uptake` says, asking alerting on a real socket."""
     app = FastAPI()
     problems.install(app)
-    app.include_router(http.router(engine, RosterFile(None), RoutesFile(None), utc_now))
+    app.include_router(http.router(engine, RulesFile(None), RosterFile(None), RoutesFile(None), utc_now))
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, lifespan="off"))
     serving = asyncio.create_task(server.serve())

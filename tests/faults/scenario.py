@@ -28,7 +28,7 @@ class Uptake:
 
     async def start(self) -> None:
         self.cluster.make_folders()
-        self.receiver.write_routes(self.cluster.config)
+        self.receiver.write_config(self.cluster.config)
         await self.cluster.start()
         self.producers = Producers([*map(self._nats, NATS_PRODUCERS), *map(self._http, HTTP_PRODUCERS)])
         self.producers.start()

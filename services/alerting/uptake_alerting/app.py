@@ -16,6 +16,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -23,13 +24,13 @@ from fastapi import FastAPI
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from uptake import broker, cursor, database, problems, subjects, telemetry
+from uptake import broker, config, cursor, database, problems, subjects, telemetry
 from uptake.clock import utc_now
 from uptake.messages.kpi import AccountSnapshot, InstanceSnapshot, TeamSnapshot, TrialSnapshot
 from uptake.reader import Cursor, Entry, Reader
 from uptake.refusing import refuse
 from uptake.start import start
-from uptake_alerting import evaluation, http, relay, resending, roster_file, rule_file, ticker
+from uptake_alerting import evaluation, http, relay, resending, roster_file, rule_file, rule_testing, ticker
 from uptake_alerting.answers import oncall, slack
 from uptake_alerting.conditions import Snapshot
 from uptake_alerting.courier import Courier
@@ -38,6 +39,7 @@ from uptake_alerting.roster_file import RosterFile
 from uptake_alerting.routes import FILE, RoutesFile
 from uptake_alerting.routes import check as check_routes
 from uptake_alerting.rule_file import RulesFile
+from uptake_alerting.rules import Rules
 from uptake_alerting.senders import new_outlet
 from uptake_alerting.settings import AlertingSettings
 from uptake_alerting.tables import SCHEMA
@@ -139,21 +141,26 @@ def build(settings: AlertingSettings) -> FastAPI:
 
     app = FastAPI(title="Uptake alerting", docs_url=None, redoc_url=None, lifespan=lifespan)
     problems.install(app)
-    app.include_router(http.router(engine, rosters, routes, utc_now))
+    app.include_router(http.router(engine, rules, rosters, routes, utc_now))
     app.include_router(oncall.router(engine, rosters, routes, utc_now))
     app.include_router(slack.router(engine, routes, rosters, utc_now))
     app.router.routes.extend(telemetry.routes(health, extra=metrics))
     return app
 
 
-def check(config_dir: Path) -> list[str]:
-    """What is wrong with the files in a folder, each with its line."""
-    return [*rule_file.check(config_dir), *check_routes(config_dir), *roster_file.check(config_dir, utc_now())]
+def check(place: Path) -> list[str]:
+    """What is wrong with the files in a folder, or with a file of rules, each with its line."""
+    if place.is_file():
+        return config.check(place, Rules)
+    return [*rule_file.check(place), *check_routes(place), *roster_file.check(place, utc_now())]
 
 
 def main() -> int:
-    """The console script `uptake-alerting`; `migrate` brings the schema up to date, `check DIR` reads configuration."""
-    return start("alerting", AlertingSettings, build, lambda s: database.migrate(s, "uptake_alerting", SCHEMA), check)
+    """The console script `uptake-alerting`; `migrate` brings the schema up to date, `check DIR` reads configuration,
+    `test FILE` tests rules."""
+    tools = {"test": rule_testing.main}
+    migrate = partial(database.migrate, package="uptake_alerting", schema=SCHEMA)
+    return start("alerting", AlertingSettings, build, migrate, check, tools)
 
 
 if __name__ == "__main__":

@@ -184,6 +184,19 @@ class Condition(Section):
     def comparisons(self) -> dict[str, Threshold]:
         return {name: limit for name in _ORDERS if (limit := getattr(self, name)) is not None}
 
+    @property
+    def text(self) -> str:
+        """In words, as `adoption below next_target and days_to_step at most 13`."""
+        if self.all or self.any:
+            return (" and " if self.all else " or ").join(one.text for one in (*self.all, *self.any))
+        if self.reached is not None:
+            return f"{self.reached} is reached"
+        if self.is_ is not None:
+            return f"{self.metric} is {self.is_}"
+        ((order, limit),) = self.comparisons.items()
+        bound = limit.metric or f"{float(limit.number or 0):g}"
+        return f"{self.metric} {order.replace('_', ' ')} {bound}"
+
     def problems(self, kind: SubjectKind) -> list[str]:
         """What does not fit the subject: unknown metrics, states and units."""
         if self.all or self.any:

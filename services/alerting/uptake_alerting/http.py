@@ -8,15 +8,22 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake.config import ConfigFile
 from uptake_alerting.answers import alerts, breakers, silences
+from uptake_alerting.answers import rules as asked_rules
 from uptake_alerting.roster import Roster
 from uptake_alerting.routes import Routes
+from uptake_alerting.rules import Rules
 
 
 def router(
-    engine: AsyncEngine, rosters: ConfigFile[Roster], routes: ConfigFile[Routes], clock: Callable[[], datetime]
+    engine: AsyncEngine,
+    rules: ConfigFile[Rules],
+    rosters: ConfigFile[Roster],
+    routes: ConfigFile[Routes],
+    clock: Callable[[], datetime],
 ) -> APIRouter:
     found = APIRouter()
     found.include_router(alerts.router(engine, rosters, routes, clock))
+    found.include_router(asked_rules.router(engine, rules))
     found.include_router(silences.router(engine, clock))
     found.include_router(breakers.router(engine, clock))
     return found

@@ -1,15 +1,15 @@
 """Trials and installations: no closed days, only limits that the clock reaches. Commits nothing."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from uptake.messages.kpi import InstanceSnapshot, TrialSnapshot
-from uptake_alerting import about, recording, store
-from uptake_alerting.about import About
-from uptake_alerting.episodes import Clock, Episode, complexity_moved, outcome_of_clock, reconcile
+from uptake.messages.kpi import InstanceSnapshot
+from uptake_alerting import recording, store
+from uptake_alerting.clocks import Asked, of_instance, of_trial
+from uptake_alerting.episodes import outcome_of_clock, reconcile
 from uptake_alerting.recording import Finding
 from uptake_alerting.rules import Rule, Rules
 from uptake_alerting.store import Instance
@@ -38,21 +38,12 @@ async def evaluate_instances(
     await _evaluate(connection, rules, locked, await _instances(connection, locked), now)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """A subject as the clock and people see it. `moved`: why an alert ends whose limit lies ahead again."""
-
-    about: About
-    clock: Callable[[Rule], Clock]
-    moved: Callable[[Episode | None], str]
-
-
 async def _due(connection: AsyncConnection, rules: Sequence[Rule], now: datetime) -> list[Instance]:
     return await store.lock_due(connection, [rule.name for rule in rules], now, DUE_LIMIT)
 
 
 async def _evaluate(
-    connection: AsyncConnection, rules: Rules, locked: Sequence[Instance], cases: Mapping[str, _Case], now: datetime
+    connection: AsyncConnection, rules: Rules, locked: Sequence[Instance], cases: Mapping[str, Asked], now: datetime
 ) -> None:
     stored = await store.load_episodes(connection, [(found.rule, found.subject) for found in locked])
     evaluated, findings = [], []
@@ -67,34 +58,11 @@ async def _evaluate(
     await store.save_instances(connection, evaluated)
 
 
-async def _trials(connection: AsyncConnection, locked: Sequence[Instance]) -> dict[str, _Case]:
+async def _trials(connection: AsyncConnection, locked: Sequence[Instance]) -> dict[str, Asked]:
     snapshots = await store.load_trials(connection, {found.subject for found in locked})
-    return {name: _of_trial(snapshot) for name, snapshot in snapshots.items()}
+    return {name: of_trial(snapshot) for name, snapshot in snapshots.items()}
 
 
-async def _instances(connection: AsyncConnection, locked: Sequence[Instance]) -> dict[str, _Case]:
+async def _instances(connection: AsyncConnection, locked: Sequence[Instance]) -> dict[str, Asked]:
     snapshots = await store.load_subjects(connection, InstanceSnapshot, {found.subject for found in locked})
-    return {name: _of_instance(snapshot) for name, snapshot in snapshots.items()}
-
-
-def _of_trial(snapshot: TrialSnapshot) -> _Case:
-    over = "trial_stopped" if snapshot.trial.state == "stopped" else None
-
-    def clock(rule: Rule) -> Clock:
-        due = rule.when.due(snapshot) if rule.when else None
-        return Clock(due and due.at, due and due.day, over, "paused")
-
-    def moved(opened: Episode | None) -> str:
-        return complexity_moved(opened.values.get("complexity") if opened else None, snapshot)
-
-    return _Case(about.of_trial(snapshot), clock, moved)
-
-
-def _of_instance(snapshot: InstanceSnapshot) -> _Case:
-    over = "mapped" if snapshot.account is not None else None
-
-    def clock(rule: Rule) -> Clock:
-        due = rule.when.due(snapshot) if rule.when else None
-        return Clock(due and due.at, due and due.day, over)
-
-    return _Case(about.of_instance(snapshot), clock, lambda opened: "date_corrected")
+    return {name: of_instance(snapshot) for name, snapshot in snapshots.items()}

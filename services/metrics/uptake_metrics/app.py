@@ -26,7 +26,16 @@ from uptake.reader import Entry
 from uptake.refusing import refuse
 from uptake.settings import DatabaseSettings, Port, ServiceSettings
 from uptake.start import start
-from uptake_metrics import http, installations, instance_snapshots, instance_store, ledger, meters, not_counted
+from uptake_metrics import (
+    http,
+    installations,
+    instance_snapshots,
+    instance_store,
+    ledger,
+    meters,
+    not_counted,
+    sampling,
+)
 from uptake_metrics.answers.asking import Asking
 from uptake_metrics.attribution import Attribution
 from uptake_metrics.board import Board
@@ -285,8 +294,10 @@ class _Rejects:
 
 
 def main() -> int:
-    """The console script `uptake-metrics`; `migrate` brings the schema up to date, `check DIR` reads configuration."""
-    return start("metrics", Settings, build, lambda s: database.migrate(s, "uptake_metrics", "metrics"), check)
+    """The console script `uptake-metrics`; `migrate` brings the schema up to date, `check DIR` reads configuration,
+    `sample FILE` makes snapshots for a test of rules."""
+    tools = {"sample": sampling.main}
+    return start("metrics", Settings, build, lambda s: database.migrate(s, "uptake_metrics", "metrics"), check, tools)
 
 
 if __name__ == "__main__":

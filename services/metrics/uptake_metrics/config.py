@@ -99,6 +99,10 @@ class Config:
             meters.CONFIG_GOOD.labels(name).set(file.error is None)
 
 
+def shipped_policies() -> Policies:
+    return config.parse((_SHIPPED / "policies.yml").read_text(encoding="utf-8"), Policies)
+
+
 def check(config_dir: Path) -> list[str]:
     """What is wrong with the files in a folder, each with its file and line. One that is not there is as shipped."""
     return [problem for name, content in _CONTENT.items() for problem in config.check(config_dir / name, content)]

@@ -15,6 +15,7 @@ from uptake import problems
 from uptake_alerting import http
 from uptake_alerting.roster_file import RosterFile
 from uptake_alerting.routes import RoutesFile
+from uptake_alerting.rule_file import RulesFile
 
 
 @dataclass
@@ -51,7 +52,7 @@ def call(engine: AsyncEngine, clock: Clock, tmp_path: Path) -> Callable[..., Awa
         app = FastAPI()
         problems.install(app)
         rosters = RosterFile(tmp_path / "roster.yml")
-        app.include_router(http.router(engine, rosters, RoutesFile(tmp_path / "routes.yml"), clock))
+        app.include_router(http.router(engine, RulesFile(None), rosters, RoutesFile(tmp_path / "routes.yml"), clock))
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://alerting", trust_env=False) as client:
             sent: dict[str, Any] = {"json": body}
