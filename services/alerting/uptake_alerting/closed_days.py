@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from uptake.messages.kpi import AccountSnapshot
 from uptake_alerting import about, recording, store
-from uptake_alerting.episodes import Outcome, reconcile
+from uptake_alerting.episodes import Change, Outcome, reconcile
 from uptake_alerting.fold import SAMPLE_DAYS, Judged, State, fold
 from uptake_alerting.judging import judge
 from uptake_alerting.recording import Finding
@@ -74,10 +74,27 @@ async def _tell(
         for account, rule, outcome in outcomes
         if (changes := reconcile(stored.get((rule.name, account), []), outcome, now))
     ]
-    histories = await store.load_recent(connection, {account: newest[account] for account, _, _ in changed})
-    subjects = {account: about.of_account(history) for account, history in histories.items()}
-    findings = [Finding(rule, subjects[account], changes) for account, rule, changes in changed]
+    past = {account for account, _, changes in changed if any(_is_past(one, newest[account]) for one in changes)}
+    histories = await store.load_samples(connection, past)
+    histories |= await store.load_recent(connection, {name: newest[name] for name, _, _ in changed if name not in past})
+    findings = [
+        Finding(rule, [(change, about.of_account(_until(histories[account], change))) for change in changes])
+        for account, rule, changes in changed
+    ]
     await recording.write(connection, findings, now)
+
+
+def _is_past(change: Change, newest: date) -> bool:
+    """It was over before the newest closed day, and is told as it was then."""
+    return change.ended_at is not None and change.ended_at.date() < newest
+
+
+def _until(history: Sequence[AccountSnapshot], change: Change) -> Sequence[AccountSnapshot]:
+    """The closed days that had come when it ended; all while it lasts. The oldest kept one, where it ended before."""
+    ended_at = change.ended_at
+    if ended_at is None:
+        return history
+    return [one for one in history if one.closed_at is not None and one.closed_at <= ended_at] or history[:1]
 
 
 def _judged(rule: Rule, days: Sequence[AccountSnapshot]) -> list[Judged]:

@@ -52,7 +52,7 @@ async def _evaluate(
         moved = case.moved(next((one for one in known if one.is_open), None))
         outcome = outcome_of_clock(case.clock(rule), found.state, moved, rule.severity, now)
         if changes := reconcile(known, outcome, now):
-            findings.append(Finding(rule, case.about, changes))
+            findings.append(Finding(rule, [(change, case.about) for change in changes]))
         evaluated.append((replace(found, state=outcome.state), outcome.wake_at))
     await recording.write(connection, findings, now)
     await store.save_instances(connection, evaluated)

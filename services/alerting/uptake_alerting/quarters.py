@@ -26,7 +26,7 @@ async def evaluate(connection: AsyncConnection, rules: Sequence[Rule], now: date
         snapshot, known = of_quarter[found.subject], stored.get((found.rule, found.subject), [])
         outcome = _outcome(by_name[found.rule], snapshot, known, is_over=found.subject != running)
         if changes := reconcile(known, outcome, now):
-            findings.append(Finding(by_name[found.rule], about.of_team(snapshot), changes))
+            findings.append(Finding(by_name[found.rule], [(change, about.of_team(snapshot)) for change in changes]))
     await recording.write(connection, findings, now)
 
 

@@ -21,11 +21,10 @@ _ROWS = 500  # of one statement: PostgreSQL takes 32,767 parameters
 
 
 class Finding(NamedTuple):
-    """What changed of one instance; changes of one episode stand together."""
+    """What changed of one instance, each with its subject as the change met it; those of one episode stand together."""
 
     rule: Rule
-    about: About
-    changes: Sequence[Change]
+    changes: Sequence[tuple[Change, About]]
 
 
 async def write(connection: AsyncConnection, findings: Iterable[Finding], now: datetime) -> None:
@@ -36,9 +35,9 @@ async def write(connection: AsyncConnection, findings: Iterable[Finding], now: d
     rows: list[dict[str, Any]] = []
     events: list[NewEvent] = []
     worse: list[AlertData] = []
-    for rule, about, changes in findings:
-        for _, group in groupby(changes, lambda change: change.number):
-            told = [(change, _data(rule, about, change, now)) for change in group]
+    for rule, changes in findings:
+        for _, group in groupby(changes, lambda pair: pair[0].number):
+            told = [(change, _data(rule, about, change, now)) for change, about in group]
             rows.append(_row(told, now))
             events += [NewEvent(change.kind, data) for change, data in told]
             worse += [data for change, data in told if change.worse]
