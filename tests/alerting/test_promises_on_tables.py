@@ -1,5 +1,5 @@
-"""The promises once more on a real PostgreSQL: random programs of samples, corrections, gaps, acks, silences, nights,
-routes, crashes and a second replica, each drawn from a seed."""
+"""The promises once more on a real PostgreSQL: random programs of samples, corrections, gaps, trials, ticks, acks,
+silences, nights, routes, crashes and a second replica, each drawn from a seed."""
 
 import asyncio
 import random
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from tests.alerting.two_rules import RULES
-from uptake_alerting import dispatch_store, evaluation, outbox
+from uptake_alerting import dispatch_store, evaluation, outbox, ticker
 from uptake_alerting.dispatch import InForce
 from uptake_alerting.dispatch import look as look_once
 from uptake_alerting.patience import Next
@@ -28,10 +28,11 @@ STEPS = 40
 class World:
     """One database, and what its destinations have heard."""
 
-    def __init__(self, engine, account_day, routes_file, look, dice):
-        self.engine, self.account_day, self.routes_file, self.look, self.dice = (
+    def __init__(self, engine, account_day, trial, routes_file, look, dice):
+        self.engine, self.account_day, self.trial, self.routes_file, self.look, self.dice = (
             engine,
             account_day,
+            trial,
             routes_file,
             look,
             dice,
@@ -63,6 +64,21 @@ class World:
         self.published += found
         async with self.engine.begin() as connection:
             await evaluation.take(connection, found * 2, RULES, self.now)
+
+    async def trials(self):
+        """A trial begins, gets another limit, pauses or stops."""
+        self.revision += 1
+        limit = self.now.date() + timedelta(days=self.dice.choice([-3, 0, 1, 2]))
+        what = self.dice.choice([{}, {"complexity": "complex"}, {"flags": ["paused"]}, {"state": "stopped"}])
+        if "flags" in what or "state" in what:
+            limit = None
+        name = self.dice.choice(["o1", "o2"])
+        found = self.trial(opportunity=name, engineer="ce-2", breached_on=limit, revision=self.revision, **what)
+        async with self.engine.begin() as connection:
+            await evaluation.take(connection, [found, found], RULES, self.now)
+
+    async def tick(self):
+        await asyncio.gather(*(ticker.tick(self.engine, RULES, self.now) for _ in range(2)))
 
     async def ack(self):
         values = {"acked_by": "ce-1", "ack_until": self.now + timedelta(hours=30), "look_at": self.now}
@@ -140,6 +156,7 @@ class World:
         """Everything works, hour by hour."""
         for _ in range(days * 4):
             self.now += timedelta(hours=6)
+            await self.tick()
             while await self.send(("ok",)) or await self.is_due():
                 await self.look(self.routes, self.now, ROSTER)
             self.check()
@@ -150,12 +167,19 @@ class World:
 
 
 @pytest.mark.parametrize("program", range(4))
-async def test_all_promises_hold_after_a_random_program(engine, account_day, routes_file, look, request, program):
+async def test_all_promises_hold_after_a_random_program(
+    engine, account_day, trial, routes_file, look, request, program
+):
     seed = request.config.option.seed * 10 + program
     dice = random.Random(seed)
-    world = World(engine, account_day, routes_file, look, dice)
+    world = World(engine, account_day, trial, routes_file, look, dice)
     acts = [world.samples] * 4 + [world.two_replicas_look] * 3 + [world.send] * 6 + [world.pass_time] * 2
-    acts += [world.ack, world.silence, world.change_routes, world.a_replica_dies_looking]
+    acts += [world.trials, world.tick] * 2 + [
+        world.ack,
+        world.silence,
+        world.change_routes,
+        world.a_replica_dies_looking,
+    ]
     for _ in range(STEPS):
         await dice.choice(acts)()
         world.check()
