@@ -38,7 +38,7 @@ OF_PACKAGES = (
     *(f"services/{name}/README.md" for name in (*SERVICES, "cli")),
     "deploy/local/README.md",
 )
-DOCUMENTS = (*TOP, *OF_PACKAGES)
+DOCUMENTS = (*TOP, *OF_PACKAGES, "docs/alerting.md")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What a document may call by a short name, since it stands beside it.
 SUFFIXES = (".py", ".md", ".yml", ".toml", ".txt", ".conf", ".sh", ".json")

@@ -39,10 +39,10 @@ Event = dict[str, Any]
 class Uptake:
     """A running instance and its command line."""
 
-    def __init__(self, data: Path, port: int) -> None:
+    def __init__(self, data: Path, port: int, *options: str) -> None:
         self.data, self.port = data, port
         with (data / "up.log").open("w") as log:
-            command = [str(UPTAKE), "up", "--data", str(data), "--port", str(port)]
+            command = [str(UPTAKE), "up", "--data", str(data), "--port", str(port), *options]
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         until(lambda: (data / "instance.json").exists() or self.process.poll() is not None, 90)
         assert self.process.poll() is None, (data / "up.log").read_text()
@@ -330,3 +330,32 @@ async def test_real_activity_imported_as_a_user_does(uptake: Uptake, tmp_path: P
     assert uptake.cli("import", str(again), "--reason", "once more")["accepted"] == len(lines)
     compare_2025(uptake, events)
     assert uptake.stop() == 0
+
+
+@pytest.fixture
+def demo(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Uptake]:
+    running = Uptake(tmp_path, free_port(), "--demo")
+    try:
+        until(lambda: "The demo is loaded" in (tmp_path / "up.log").read_text(), 180)
+        yield running
+    finally:
+        running.process.kill()
+        running.process.wait()
+
+
+def test_the_demo_shows_alerts_in_several_states_and_who_is_on_call(demo: Uptake) -> None:
+    """What README.md promises of `./dev up --demo`."""
+    alerts = demo.cli("alerts", "list")
+    assert {"firing", "resolved"} <= {alert["state"] for alert in alerts}
+    assert {"info", "warning", "critical"} <= {alert["severity"] for alert in alerts}
+    assert {"trial-breached", "trial-approaching", "account-dormant", "usage-unhealthy"} <= {a["rule"] for a in alerts}
+    handled = {(a["rule"], a["account"]): a["handling"]["state"] for a in alerts if a["resolved_at"] is None}
+    assert handled["adoption-below-target", "sourcegraph"] == "acked"
+    assert handled["usage-unhealthy", "demo-globex"] == "snoozed"
+    assert [silence["matchers"] for silence in demo.cli("silences", "list")] == [["account=caronc"]]
+    rotations = {rotation["rotation"]: rotation["on_call"] for rotation in demo.cli("oncall", "who")}
+    assert rotations.keys() == {"us-west", "us-east", "international"}
+    assert all(rotations.values())
+    told = {notice["person"] for alert in alerts for notice in alert["deliveries"] if notice["status"] == "delivered"}
+    assert {"ce-dana", "ce-omar", "ce-mara"} <= told
+    assert demo.stop() == 0

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from uptake.complaints import in_plain_words
 from uptake.section import Section
 
-__all__ = ["ConfigFile", "InvalidConfig", "Section", "check", "line_of", "parse", "write"]
+__all__ = ["ConfigFile", "InvalidConfig", "Section", "check", "line_of", "parse", "read", "write"]
 
 _log = structlog.get_logger(__name__)
 
@@ -85,6 +85,14 @@ def write(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def read(path: Path, content_class: type[Content]) -> Content:
+    """One file. Raises OSError, or `InvalidConfig` that names it."""
+    try:
+        return parse(path.read_text(encoding="utf-8"), content_class)
+    except ValueError as error:
+        raise InvalidConfig(f"{path}: {error}") from None
 
 
 def check(path: Path, content_class: type[Section]) -> list[str]:

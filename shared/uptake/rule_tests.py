@@ -13,6 +13,7 @@ from uptake.messages.fields import Count, Day, Id, Instant, Label, Slug
 from uptake.section import Section
 
 MAX_DAYS = 4_000
+MEAN_DAYS = 28  # of `userdays28`: the user-days that usage is the mean of
 _NOTHING = "_"
 
 State = Literal["ok", "pending", "firing", "recovering", "resolved", "closed"]
@@ -58,6 +59,17 @@ class AccountSeries(Section):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.mau):
                 raise ValueError(f"{name} has {len(values)} days and mau {len(self.mau)}")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be(self) -> "AccountSeries":
+        """More people in a week than in 30 days would be a history of nobody."""
+        for number, mau in enumerate(self.mau):
+            most = {"dau": mau, "wau": mau, "userdays28": None if mau is None else mau * MEAN_DAYS}
+            for name, limit in most.items():
+                value = (getattr(self, name) or {number: None})[number]
+                if value is not None and limit is not None and value > limit:
+                    raise ValueError(f"{name} of day {number + 1} is {value}: with mau {mau} at most {limit}")
         return self
 
 

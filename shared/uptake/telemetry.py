@@ -11,6 +11,7 @@ import stamina
 import structlog
 from prometheus_client import (
     CollectorRegistry,
+    Gauge,
     GCCollector,
     PlatformCollector,
     ProcessCollector,
@@ -46,6 +47,10 @@ class Health:
     def add(self, name: str, check: Check) -> None:
         self._checks[name] = check
 
+    @property
+    def names(self) -> list[str]:
+        return list(self._checks)
+
     async def problems(self) -> dict[str, str]:
         """What is not ready, by name; empty when everything is."""
         reasons = await asyncio.gather(*(_ask(check) for check in self._checks.values()))
@@ -59,6 +64,16 @@ async def _ask(check: Check) -> str | None:
             return await answer if inspect.isawaitable(answer) else answer
     except Exception as error:
         return f"the check failed: {type(error).__name__}"
+
+
+async def _readiness(health: Health) -> bytes:
+    """The same as `/readyz`, for those who look at metrics only."""
+    told = CollectorRegistry()
+    ready = Gauge("uptake_ready", "1 when what the process needs is there: see /readyz", ["check"], registry=told)
+    problems = await health.problems()
+    for name in health.names:
+        ready.labels(name).set(name not in problems)
+    return generate_latest(told)
 
 
 async def _one_by_one(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
@@ -84,7 +99,7 @@ def routes(
         )
 
     async def metrics(request: "Request") -> "Response":
-        pieces = [generate_latest(registry), *(await extra() if extra else ())]
+        pieces = [generate_latest(registry), await _readiness(health), *(await extra() if extra else ())]
         return responses.StreamingResponse(_one_by_one(pieces), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -178,7 +179,10 @@ async def test_what_it_tells_about_itself(start, js, account_day, receiver, to_r
     assert 'uptake_alerts{rule="adoption-below-target",severity="warning",state="pending"} 1.0' in text
     assert 'uptake_alert_oldest_pending_seconds{outbox="channels"} 0.0' in text
     assert "uptake_alerting_reader_lag_messages 0.0" in text
-    assert "uptake_alerting_routes_valid 1.0" in text
+    for file in ("rules", "routes", "roster"):
+        assert f'uptake_alerting_config_valid{{file="{file}"}} 1.0' in text
+    for what in ("evaluation", "tick"):
+        assert f'uptake_alerting_last_run_timestamp_seconds{{what="{what}"}} ' in text
     assert "acme" not in text
 
 
@@ -192,6 +196,12 @@ async def test_the_answers_of_its_doors(start):
     assert {"/api/v1/alerts", "/api/v1/alerts/{alert_id}"} <= set(paths)
 
 
+async def test_what_was_imported_is_never_searched_for_garbage(start):
+    gc.unfreeze()
+    await start()
+    assert gc.get_freeze_count() > 10_000
+
+
 async def test_a_file_with_an_error_does_not_stop_the_service(start, tmp_path):
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "routes.yml").write_text("channels: [\n")
@@ -199,7 +209,7 @@ async def test_a_file_with_an_error_does_not_stop_the_service(start, tmp_path):
     assert (await client.get("/healthz")).status_code == 200
 
     async def told():
-        return "uptake_alerting_routes_valid 0.0" in (await client.get("/metrics")).text
+        return 'uptake_alerting_config_valid{file="routes"} 0.0' in (await client.get("/metrics")).text
 
     await until(told)
 

@@ -168,7 +168,7 @@ async def test_an_alert_that_no_channel_takes_is_undeliverable(take, ops, courie
     assert len(receiver.got) == 1
     async with engine.connect() as connection:
         assert (await listing.alerts(connection, Choice(), 1, NOW))[0].undeliverable
-        assert await listing.undeliverable(connection) == ["adoption-below-target"]
+        assert await listing.undeliverable(connection) == {"adoption-below-target": 1}
 
 
 async def test_a_private_target_that_nobody_allowed_gets_nothing(

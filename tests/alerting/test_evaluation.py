@@ -370,4 +370,4 @@ async def test_a_terminal_alone_does_not_make_an_alert_heard(take, alerts, engin
         await connection.execute(update(delivery).values(kind="terminal"))
     assert [a.undeliverable for a in await alerts()] == [True]
     async with engine.connect() as connection:
-        assert await listing.undeliverable(connection) == ["adoption-below-target"]
+        assert await listing.undeliverable(connection) == {"adoption-below-target": 1}

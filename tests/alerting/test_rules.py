@@ -26,17 +26,17 @@ def refused(text):
 @pytest.mark.parametrize(
     ("when", "problem"),
     [
-        ("{metric: usge, at_most: 30 %}", "no such metric of a account: usge"),
+        ("{metric: usge, at_most: 30 %}", "no such metric of accounts: usge"),
         ("{metric: usage, at_most: 30}", "usage is a ratio: write 30 % or 0.3"),
         ("{metric: usage, at_most: 3 days}", "usage is in ratio, not in days"),
         ("{metric: usage, at_most: seats}", "usage is in ratio, not in seats"),
-        ("{metric: usage, at_most: nothing}", "no such metric of a account: nothing"),
+        ("{metric: usage, at_most: nothing}", "no such metric of accounts: nothing"),
         ("{metric: data_health, is: sick}", "data_health is never sick; one of fresh, stale"),
         ("{metric: data_health, above: 1}", "data_health is a state: compare it with `is`"),
         ("{metric: usage, at_most: 1, above: 0}", "a metric needs one of below"),
         ("{metric: usage}", "a metric needs one of below"),
         ("{at_most: 1}", "needs one of metric, all, any, reached"),
-        ("{reached: breached_on}", "no such limit of a account: breached_on"),
+        ("{reached: breached_on}", "no such limit of accounts: breached_on"),
         ("{metric: usage, at_most: 3 weeks}", "no such unit: weeks"),
     ],
 )

@@ -21,6 +21,7 @@ from uptake.settings import DatabaseSettings
 from uptake_alerting.app import BATCH, Intake
 from uptake_alerting.rule_file import RulesFile
 from uptake_alerting.tables import SCHEMA
+from uptake_alerting.telemetry import Telemetry
 
 from . import servers
 from .frame import Contestant, Measure, Size
@@ -55,7 +56,7 @@ def measures(size: Size) -> Iterator[Measure]:
 async def _taken_s(url: str, accounts: int, days: int) -> float:
     """How long the last of so many days takes."""
     engine = database.engine(DatabaseSettings(database_url=SecretStr(url)), "alerting")
-    intake = Intake(engine, Client(), RulesFile(None))
+    intake = Intake(engine, Client(), RulesFile(None), Telemetry())
     took_s = 0.0
     for number in range(days):
         day = _FIRST + timedelta(days=number)

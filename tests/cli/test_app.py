@@ -11,6 +11,7 @@ def test_these_commands_exist() -> None:
     assert set(main.commands) == {
         *("up", "send", "import", "accounts", "kpis", "users", "history", "portfolio", "trials", "team", "alerts"),
         *("backup", "restore", "rebuild", "erase", "policy", "config", "instances", "silences", "oncall"),
+        *("rules", "route"),
         *("features", "calendar", "correlation", "growth", "changes", "time-to-value"),
     }
 

@@ -14,8 +14,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from uptake_local.demo import load, look_at
+from uptake_local.demo_people import DEEDS
 
 NOW = datetime(2026, 11, 22, 13, 30, tzinfo=UTC)
+TOLD = [
+    {"id": deed.rule, "rule": deed.rule, "account": deed.account, "deliveries": [{"status": "delivered"}]}
+    for deed in DEEDS
+]
 SHOWN = [{"production_date": "2026-01-01", "seats": 5}] * 26
 
 
@@ -28,6 +33,7 @@ class Site:
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
     by_door: list[tuple[str, int]] = field(default_factory=list)  # door and number of events, in order
     conflicts: int = 0
+    deeds: list[str] = field(default_factory=list)
     finished: set[str] = field(default_factory=set)
 
     @property
@@ -35,9 +41,14 @@ class Site:
         return self.folder / "producer.key"
 
     def get(self, path: str) -> tuple[int, Any]:
+        if path == "/api/v1/alerts":
+            return 200, TOLD
         return 200, SHOWN if path == "/api/v1/accounts" else {"state": "done"}
 
     def post(self, path: str, query: str, body: bytes) -> tuple[int, Any]:
+        if path.startswith(("/api/v1/alerts/", "/api/v1/silences")):
+            self.deeds.append(path.split("/")[-1])
+            return 200, {}
         if path.endswith("/finish"):
             self.finished.add(path.split("/")[-2])
         if path != "/v1/events":
@@ -109,6 +120,14 @@ async def test_loading_again_the_same_day_sends_no_history_and_says_duplicate(si
     assert (first.duplicates, again.duplicates, again.refused) == (0, again.facts, 0)
     assert "import" not in [door for door, _ in site.by_door]
     assert site.conflicts == 0
+
+
+async def test_the_people_act_after_the_first_load_only(site: Site) -> None:
+    await load(site, NOW)
+    assert site.deeds == ["ack", "snooze", "silences"]
+    assert (site.folder / "config" / "roster.yml").exists()
+    await load(site, NOW)
+    assert len(site.deeds) == 3
 
 
 async def test_loading_again_later_repeats_the_same_events_and_says_when_they_end(site: Site) -> None:

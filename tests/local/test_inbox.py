@@ -73,6 +73,16 @@ def test_our_own_routes_follow_to_another_port_and_folder(tmp_path: Path) -> Non
         assert (f":{port}/hook" in text, str(secret) in text) == (True, True)
 
 
+def test_the_inbox_that_served_nobody_serves_everybody_now(tmp_path: Path) -> None:
+    write_routes(tmp_path, 8409, tmp_path / "secret")
+    file = tmp_path / "routes.yml"
+    text = file.read_text()
+    assert 'serves: ["*"]' in text
+    file.write_text(text.replace('serves: ["*"]', "serves: []"))
+    write_routes(tmp_path, 8409, tmp_path / "secret")
+    assert file.read_text() == text
+
+
 def test_routes_of_the_user_stay(tmp_path: Path) -> None:
     (tmp_path / "routes.yml").write_text("channels: {}\n")
     write_routes(tmp_path, 8409, tmp_path / "secret")

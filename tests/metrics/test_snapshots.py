@@ -61,3 +61,17 @@ async def test_what_is_not_sent_is_handed_out_oldest_first_until_it_is(store):
 async def test_nothing_to_publish_is_no_statement(store):
     await store(snapshots.insert, [], NOW)
     assert await store(snapshots.unsent, 10) == []
+
+
+async def test_the_newest_revision_of_many_days_as_text_accounts_before_trials(engine, store):
+    days = [one(mau=1), one(revision=2, mau=2), one(day=DAY + timedelta(days=9)), one("account:bolt", mau=3)]
+    trials = [one("trial:x", outcome=None), one("trial:x", revision=2, outcome="win")]
+    await store(snapshots.insert, [*days, *trials], NOW)
+    async with engine.connect() as connection:
+        found = [line async for line in snapshots.bodies(connection, DAY, DAY + timedelta(days=1))]
+    assert found == [
+        ("account", '{"mau": 2}'),
+        ("account", '{"mau": 3}'),
+        ("trial", '{"outcome": null}'),
+        ("trial", '{"outcome": "win"}'),
+    ]

@@ -65,6 +65,15 @@ def test_metrics_hold_the_process_and_what_the_service_adds() -> None:
     assert answer.text.endswith('uptake_account_mau{account="acme"} 20\nuptake_account_mau{account="b"} 1\n')
 
 
+def test_metrics_tell_what_ready_tells() -> None:
+    health = Health()
+    health.add("broker", lambda: None)
+    health.add("reader", lambda: "USAGE: rolled back")
+    text = client(health).get("/metrics").text
+    assert 'uptake_ready{check="broker"} 1.0\nuptake_ready{check="reader"} 0.0\n' in text
+    assert "rolled back" not in text
+
+
 def test_counters_have_no_second_series() -> None:
     registry = CollectorRegistry()
     Counter("accepted", "x", registry=registry).inc()

@@ -24,9 +24,11 @@ from uptake_cli.lines import Line
 from uptake_cli.problems import Unreachable
 from uptake_cli.screen import progress
 from uptake_cli.upload import Tally, upload
+from uptake_local import demo_people
 from uptake_local.demo_plan import Event, Plan, plan
 
 SETTLE_S = 30.0  # how long the last facts may take to show before the summary is printed anyway
+_NOTE = "demo.json"  # in the folder: when it was first loaded
 _DATA = resources.files("uptake_local") / "demo_data"
 
 
@@ -58,12 +60,17 @@ class DemoSummary:
 async def load(instance: Running, now: datetime | None = None) -> DemoSummary:
     """Replay the demo data. Safe to repeat, on the same day, on another one and after a crash in the middle."""
     now = now or utc_now()
+    is_first = not (instance.folder / _NOTE).exists()
     last_day = _last_day(instance.folder, now)
+    demo_people.write_roster(instance.folder)
     planned = await asyncio.to_thread(lambda: plan(records(), cast(), last_day, now.date()))
     async with Client(Address(instance.urls, instance.key_file, instance.folder)) as client:
         with progress() as bar:
             tallies = await _send(client, planned, f"demo-{last_day}-{now.date()}", bar)
             await _until_shown(client, len(planned.profiles), bar)
+            if True:  # what people did since then is theirs
+                bar.add_task("alerts", total=None)
+                await demo_people.act(client)
     return DemoSummary(
         last_day=last_day,
         accounts=len(planned.profiles),
@@ -88,7 +95,8 @@ def look_at(instance: Running, last_day: date, now: datetime) -> list[str]:
         f"{uptake} accounts             # two invented: initech healthy, globex concerning; 24 real ones, low in usage",
         f"{uptake} kpis caronc          # why a real account is off target",
         f"{uptake} trials               # one is approaching its limit, one is over it",
-        f"{uptake} alerts               # what a customer engineer was told, and what was over before",
+        f"{uptake} alerts --state open  # told, acked, snoozed, silenced, held as a storm; some critical",
+        f"{uptake} oncall who           # three regions",
         f"curl -s {instance.urls['metrics']}/api/v1/accounts/prometheus/kpis",
         f'curl -s -H "Authorization: Bearer {key}" -d {event} {instance.urls["ingestion"]}/v1/events',
     ]
@@ -116,7 +124,7 @@ def _last_day(folder: Path, now: datetime) -> date:
 
     Moved by another day, the same activity would count once more on top of itself, and every number would be wrong.
     """
-    note = folder / "demo.json"
+    note = folder / _NOTE
     try:
         return date.fromisoformat(json.loads(note.read_text())["last_day"])
     except FileNotFoundError:

@@ -29,7 +29,7 @@ channels:
     url: http://127.0.0.1:{port}/hook
     secret_file: {secret}
     allow_private: true   # this target is on loopback, which is refused otherwise
-    serves: []
+    serves: ["*"]
 default: [inbox]
 """
 
@@ -38,7 +38,7 @@ def write_routes(config: Path, port: int, secret_file: Path) -> None:
     """Routes that lead here, unless somebody wrote others; our own follow a change of port or folder."""
     file, secret = config / "routes.yml", json.dumps(str(secret_file))  # JSON is YAML, well quoted
     ours = re.escape(_ROUTES.format(port="PORT", secret=secret)).replace("PORT", "[0-9]+")
-    ours = ours.replace(re.escape(secret), '".*"')
+    ours = ours.replace(re.escape(secret), '".*"').replace(re.escape('["*"]'), r"\[.*\]")  # it served nobody once
     if not file.exists() or re.fullmatch(ours, file.read_text()):
         file.write_text(_ROUTES.format(port=port, secret=secret))
 

@@ -13,6 +13,7 @@
 """
 
 import asyncio
+import gc
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -30,7 +31,7 @@ from uptake.messages.kpi import AccountSnapshot, InstanceSnapshot, TeamSnapshot,
 from uptake.reader import Cursor, Entry, Reader
 from uptake.refusing import refuse
 from uptake.start import start
-from uptake_alerting import evaluation, http, relay, resending, roster_file, rule_file, rule_testing, ticker
+from uptake_alerting import backtest, evaluation, http, relay, resending, roster_file, rule_file, rule_testing, ticker
 from uptake_alerting.answers import oncall, slack
 from uptake_alerting.conditions import Snapshot
 from uptake_alerting.courier import Courier
@@ -61,8 +62,8 @@ log = structlog.get_logger(__name__)
 class Intake:
     """What the reader of KPI needs: where it stands, how a batch takes effect, where a bad snapshot goes."""
 
-    def __init__(self, engine: AsyncEngine, client: Client, rules: RulesFile) -> None:
-        self._engine, self._client, self._rules = engine, client, rules
+    def __init__(self, engine: AsyncEngine, client: Client, rules: RulesFile, told: Telemetry) -> None:
+        self._engine, self._client, self._rules, self._told = engine, client, rules, told
 
     async def position(self) -> Cursor:
         async with self._engine.connect() as connection:
@@ -74,6 +75,8 @@ class Intake:
         async with self._engine.begin() as connection:
             await cursor.advance(connection, SCHEMA, READER, expected, new)
             await evaluation.take(connection, snapshots, self._rules.current(), utc_now())
+        if snapshots:
+            self._told.ran("evaluation", utc_now())
 
     async def refuse(self, entry: Entry, error: Exception) -> None:
         js = self._client.jetstream()
@@ -101,7 +104,7 @@ def build(settings: AlertingSettings) -> FastAPI:
         routes.write_default()
         rosters.write_default()
         client = await broker.connect(settings, "alerting")
-        intake = Intake(engine, client, rules)
+        intake = Intake(engine, client, rules, told)
         reader = Reader(
             client,
             subjects.KPI,
@@ -113,14 +116,15 @@ def build(settings: AlertingSettings) -> FastAPI:
             may_be_trimmed=True,  # older days may be lost, the newest comes last: the present is judged rightly
         )
         health.add("reader", lambda: reader.reason)
-        told.reader_lag.set_function(lambda: reader.lag)
+        told.reader_lag(lambda: reader.lag if reader.ready else None)
+        gc.freeze()  # modules and classes are never garbage: to walk them holds up the loop for a tenth of a second
         async with new_outlet() as outlet:
             app.state.outlet = outlet
             courier = Courier(engine, routes, outlet, told.attempt, lambda name: rosters.current().by_name.get(name))
             loops = [
                 asyncio.create_task(reader.run()),
                 asyncio.create_task(relay.run(engine, client.jetstream())),
-                asyncio.create_task(ticker.run(engine, rules, settings.tick_s)),
+                asyncio.create_task(ticker.run(engine, rules, settings.tick_s, lambda at: told.ran("tick", at))),
                 asyncio.create_task(Dispatch(engine, in_force, settings.settle_s).run()),
                 asyncio.create_task(courier.run()),
                 asyncio.create_task(resending.run(engine, routes, outlet)),
@@ -135,9 +139,11 @@ def build(settings: AlertingSettings) -> FastAPI:
         await engine.dispose()
 
     async def metrics() -> list[bytes]:
-        told.routes_valid(routes.error is None)
-        told.rota(rosters, utc_now())
-        return [await told.text(engine, rules.current(), utc_now())]
+        now, in_use = utc_now(), rules.current()
+        told.valid("rules", rules.error is None)
+        told.valid("routes", routes.error is None)
+        await told.rota(rosters, now)
+        return [await told.text(engine, in_use, now)]
 
     app = FastAPI(title="Uptake alerting", docs_url=None, redoc_url=None, lifespan=lifespan)
     problems.install(app)
@@ -158,7 +164,7 @@ def check(place: Path) -> list[str]:
 def main() -> int:
     """The console script `uptake-alerting`; `migrate` brings the schema up to date, `check DIR` reads configuration,
     `test FILE` tests rules."""
-    tools = {"test": rule_testing.main}
+    tools = {"test": rule_testing.main, "backtest": backtest.main}
     migrate = partial(database.migrate, package="uptake_alerting", schema=SCHEMA)
     return start("alerting", AlertingSettings, build, migrate, check, tools)
 

@@ -129,6 +129,14 @@ class Threshold(NamedTuple):
     unit: Unit | None
     metric: str | None
 
+    @property
+    def text(self) -> str:
+        """As it may be written."""
+        number = float(self.number or 0)
+        return self.metric or (
+            f"{number * 100:g} %" if self.unit == "ratio" else f"{number:g} {self.unit or ''}".strip()
+        )
+
 
 def _threshold(value: Any) -> Threshold:
     if isinstance(value, Threshold):
@@ -186,16 +194,16 @@ class Condition(Section):
 
     @property
     def text(self) -> str:
-        """In words, as `adoption below next_target and days_to_step at most 13`."""
+        """In words, as `adoption below next_target and days_to_step at most 13 days`."""
         if self.all or self.any:
-            return (" and " if self.all else " or ").join(one.text for one in (*self.all, *self.any))
+            parts = [f"({one.text})" if one.all or one.any else one.text for one in (*self.all, *self.any)]
+            return (" and " if self.all else " or ").join(parts)
         if self.reached is not None:
             return f"{self.reached} is reached"
         if self.is_ is not None:
             return f"{self.metric} is {self.is_}"
         ((order, limit),) = self.comparisons.items()
-        bound = limit.metric or f"{float(limit.number or 0):g}"
-        return f"{self.metric} {order.replace('_', ' ')} {bound}"
+        return f"{self.metric} {order.replace('_', ' ')} {limit.text}"
 
     def problems(self, kind: SubjectKind) -> list[str]:
         """What does not fit the subject: unknown metrics, states and units."""
@@ -203,7 +211,7 @@ class Condition(Section):
             return [problem for one in (*self.all, *self.any) for problem in one.problems(kind)]
         if self.reached is not None:
             known = LIMITS.get(kind, ())
-            return [] if self.reached in known else [f"no such limit of a {kind}: {self.reached}"]
+            return [] if self.reached in known else [f"no such limit of {kind}s: {self.reached}"]
         return _problems_of(self, METRICS[kind], kind)
 
     def test(self, snapshot: Snapshot, kind: SubjectKind) -> bool | Unknown:
@@ -258,7 +266,7 @@ def overlap(fire: Condition, clear: Condition) -> bool:
 def _problems_of(condition: Condition, metrics: Mapping[str, Metric], kind: SubjectKind) -> list[str]:
     metric = metrics.get(condition.metric or "")
     if metric is None:
-        return [f"no such metric of a {kind}: {condition.metric}; one of {', '.join(metrics) or 'none'}"]
+        return [f"no such metric of {kind}s: {condition.metric}; one of {', '.join(metrics) or 'none'}"]
     if condition.is_ is not None:
         fits = condition.is_ in metric.states
         return [] if fits else [f"{condition.metric} is never {condition.is_}; one of {', '.join(metric.states)}"]
@@ -268,7 +276,7 @@ def _problems_of(condition: Condition, metrics: Mapping[str, Metric], kind: Subj
     if limit.metric is not None:
         other = metrics.get(limit.metric)
         if other is None:
-            return [f"no such metric of a {kind}: {limit.metric}; one of {', '.join(metrics)}"]
+            return [f"no such metric of {kind}s: {limit.metric}; one of {', '.join(metrics)}"]
         return [] if other.unit == metric.unit else [_mismatch(condition.metric, metric.unit, other.unit)]
     if limit.unit is not None and limit.unit != metric.unit:
         return [_mismatch(condition.metric, metric.unit, limit.unit)]

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake.config import ConfigFile
-from uptake_alerting.answers import alerts, breakers, silences
+from uptake_alerting.answers import alerts, breakers, routing, silences
 from uptake_alerting.answers import rules as asked_rules
 from uptake_alerting.roster import Roster
 from uptake_alerting.routes import Routes
@@ -24,6 +24,7 @@ def router(
     found = APIRouter()
     found.include_router(alerts.router(engine, rosters, routes, clock))
     found.include_router(asked_rules.router(engine, rules))
+    found.include_router(routing.router(engine, rules, rosters, routes, clock))
     found.include_router(silences.router(engine, clock))
     found.include_router(breakers.router(engine, clock))
     return found

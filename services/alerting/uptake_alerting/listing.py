@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Row, or_, select
+from sqlalchemy import ColumnElement, Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from uptake.messages.alerts import AlertData, Severity
@@ -181,9 +181,10 @@ def line(found: Alert) -> AlertLine:
     return AlertLine(**own | told)
 
 
-async def undeliverable(connection: AsyncConnection) -> list[str]:
-    """The rule of each open alert that nobody heard of and nobody will."""
-    return list(await connection.scalars(select(episode.c.rule).where(UNDELIVERABLE)))
+async def undeliverable(connection: AsyncConnection) -> dict[str, int]:
+    """How many open alerts of each rule nobody heard of and nobody will."""
+    counted = select(episode.c.rule, func.count()).where(UNDELIVERABLE).group_by(episode.c.rule)
+    return {rule: count for rule, count in await connection.execute(counted)}
 
 
 def _conditions(choice: Choice, now: datetime) -> list[ColumnElement[bool]]:

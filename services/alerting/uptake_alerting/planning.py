@@ -17,14 +17,15 @@ from uptake_alerting.notices import NoticeKind
 from uptake_alerting.threads import OPENERS, Destination, Thread, Told, threads_of, tried
 from uptake_alerting.whom import Chosen, Recipient
 
-__all__ = ["Case", "Contacts", "Plan", "Wanted", "plan"]
+__all__ = ["Case", "Contacts", "Plan", "Wanted", "choose", "plan"]
 
+TOP: dict[Severity, int] = {"critical": 4, "warning": 2, "info": 0}  # of escalation
 RANK: dict[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
 #: They have timetables, reminders and people of their own.
 MACHINES = ("pagerduty", "alertmanager")
 LOOK_AGAIN = timedelta(minutes=5)  # where nothing says when a gate opens; whoever opens it asks for a look at once
 STILL_UNHEARD = timedelta(hours=1)  # likewise: a new route or roster asks for a look at once
-CRITICAL_STEP_H, TOP_LEVEL = 4, 4
+CRITICAL_STEP_H = 4
 
 
 @dataclass(slots=True)
@@ -59,7 +60,7 @@ def _gated(case: Case, contacts: Contacts, now: datetime) -> Plan:
     draft = _Draft([], [], [gate.until or now + LOOK_AGAIN for gate in case.gates])
     chosen, acked = None, all(gate.reason == "acked" for gate in case.gates)
     if acked and case.routed is not None and case.about.assignee not in (None, case.routed.assignee):
-        chosen = _choose(case, 0, contacts, now)
+        chosen = choose(case, 0, contacts, now)
         given = [to for to in chosen.recipients if to.person == case.about.assignee]
         _open_threads(case, "trigger", given, threads_of(case.told), contacts, draft, now)
     drop = tuple(
@@ -84,7 +85,7 @@ def _open(case: Case, contacts: Contacts, now: datetime) -> Plan:
     for thread in threads.values():
         _follow_up(case, thread, contacts, draft, now)
     if not announced or _is_new_to_somebody(case):
-        chosen = _choose(case, escalation, contacts, now)
+        chosen = choose(case, escalation, contacts, now)
         _open_threads(case, "trigger", chosen.recipients, threads, contacts, draft, now)
     elif (due := _escalation_due(case, threads, contacts)) is not None:
         if due > now:
@@ -108,7 +109,7 @@ def _withdrawn(
 ) -> Iterable[Recipient]:
     """Who would have been told with the others, had no gate shut before it went out, and still is one to tell."""
     missed = {key for key, thread in threads.items() if thread.opener is None and thread.withdrawn is not None}
-    chosen = _choose(case, case.escalation, contacts, now).recipients if missed else ()
+    chosen = choose(case, case.escalation, contacts, now).recipients if missed else ()
     return [to for to in chosen if (to.channel, to.destination) in missed]
 
 
@@ -117,7 +118,7 @@ def _is_new_to_somebody(case: Case) -> bool:
     return case.routed is not None and case.routed != Routed(case.about.owner, case.about.assignee)
 
 
-def _choose(case: Case, level: int, contacts: Contacts, now: datetime) -> Chosen:
+def choose(case: Case, level: int, contacts: Contacts, now: datetime) -> Chosen:
     """A warning goes up to whoever is on call, then to the manager; a critical one step by step."""
     out = case.avoid | tried(case.told, now)
     if case.severity == "warning" and level >= 2:
@@ -146,6 +147,13 @@ def _open_threads(
             draft.wait(until, to.person)
         else:
             draft.add(kind, 0, to, "now", now)
+
+
+def when(case: Case, to: Recipient, contacts: Contacts, now: datetime) -> tuple[Mode, datetime]:
+    """How and when a first notice would reach a recipient."""
+    if _mode(case, to) == "digest":
+        return "digest", _digest_due(case, to, contacts, now)
+    return "now", _quiet_until(case, to, contacts) or now
 
 
 def _mode(case: Case, to: Recipient) -> Mode:
@@ -210,7 +218,7 @@ def _reminder_due(case: Case, opener: Told, last: datetime, contacts: Contacts) 
 def _escalation_due(case: Case, threads: dict[Destination, Thread], contacts: Contacts) -> datetime | None:
     """From the latest that somebody heard, or was last known to care for it."""
     heard = [t.heard for t in threads.values() if t.heard is not None and not t.heard.digest]
-    top = {"critical": TOP_LEVEL, "warning": 2, "info": 0}[case.severity]
+    top = TOP[case.severity]
     if not heard or case.escalation >= top or any(t.waits and t.heard is None for t in threads.values()):
         return None
     last = max(heard, key=lambda opener: opener.told_at())
@@ -223,11 +231,11 @@ def _escalation_due(case: Case, threads: dict[Destination, Thread], contacts: Co
 
 def _escalate(case: Case, threads: dict[Destination, Thread], contacts: Contacts, now: datetime) -> tuple[Chosen, int]:
     """The next level at which there is somebody who does not know yet; the top one if there is none."""
-    top = {"critical": TOP_LEVEL, "warning": 2, "info": 0}[case.severity]
+    top = TOP[case.severity]
     level = case.escalation
     while True:
         level += 1
-        chosen = _choose(case, level, contacts, now)
+        chosen = choose(case, level, contacts, now)
         known = {key for key, thread in threads.items() if thread.opener is not None}
         if level >= top or any((to.channel, to.destination) not in known for to in chosen.recipients):
             return chosen, level
@@ -275,14 +283,14 @@ def _waited_for_morning(
     people = {gate.what for gate in case.before if gate.reason == "quiet_hours"}
     if not people or any(gate.reason != "quiet_hours" for gate in case.before):
         return []
-    chosen = _choose(case, case.escalation, contacts, now)
+    chosen = choose(case, case.escalation, contacts, now)
     return [to for to in chosen.recipients if to.person in people and (to.channel, to.destination) not in threads]
 
 
 def _of_one_shot(case: Case, contacts: Contacts, now: datetime) -> Iterable[Recipient]:
     """What only ever happens once fills a line of the digest, unless a gate is shut just then."""
     untold = case.one_shot and not case.told and not case.gates
-    return _choose(case, 0, contacts, now).recipients if untold else ()
+    return choose(case, 0, contacts, now).recipients if untold else ()
 
 
 def _is_line(told: Told) -> bool:

@@ -1,50 +1,42 @@
 """Plays histories through the same fold and the same planning as in production, on a clock of its own. Pure.
 
-No table and no sender: whatever would be sent is heard at once, and nobody acks anything. Storms are not held back.
+Closed days and trials only: quarters and installations are not played.
 """
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from typing import NamedTuple
 
 from uptake.messages.alerts import Severity
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
-from uptake_alerting.cases import Case, Plan, Routed, is_flapping
+from uptake_alerting.cases import is_flapping
 from uptake_alerting.clocks import of_trial
-from uptake_alerting.contacts import Book
 from uptake_alerting.episodes import Change, Episode, Outcome, episode_id, outcome_of_clock, reconcile
 from uptake_alerting.fold import ONE_SHOT, Judged, State, fold
-from uptake_alerting.gates import UNTOUCHED, Gate, gates
 from uptake_alerting.judging import judge
-from uptake_alerting.notices import NoticeKind
-from uptake_alerting.planning import plan
+from uptake_alerting.rehearsed_notices import Alert, Digest, Look, Notice, Telling
 from uptake_alerting.roster import Roster
 from uptake_alerting.rules import Rule, Rules
-from uptake_alerting.threads import Told
 from uptake_alerting.wall import local
 from uptake_alerting.whom import About, Routes
 
+__all__ = ["Notice", "Rehearsal", "Rehearsed", "Sample", "rehearse"]
+
 _NEVER = State()
-_LOOKS = 50  # at one instant; planning comes to rest after two or three
 Instance = tuple[str, str]  # a rule and its subject
 Sample = AccountSnapshot | TrialSnapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """One that goes out, or into somebody's digest. `day`: the newest closed day; of a trial, the vendor's today."""
+class _Limit(NamedTuple):
+    """What a rule waits for in a trial may have come."""
 
-    at: datetime
-    day: date
-    rule: str
-    subject: str
-    kind: NoticeKind
-    person: str | None
-    channel: str
-    severity: Severity
-    digest: bool
+    trial: str
+
+
+_Entry = Sample | _Limit | Look | Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +65,6 @@ class Rehearsal:
     closed: dict[tuple[str, date], datetime] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Alert:
-    """One episode and what was told of it; `place`: among the episodes of the rehearsal."""
-
-    id: str
-    rule: Rule
-    subject: str
-    account: str
-    about: About
-    fired_at: datetime
-    severity: Severity
-    place: int
-    flapping: bool
-    ended: bool = False
-    one_shot: bool = False
-    told: dict[str, Told] = field(default_factory=dict)
-    digests_at: dict[str, datetime] = field(default_factory=dict)  # of what is collected
-    before: tuple[Gate, ...] = ()
-    routed: Routed | None = None
-    escalation: int = 0
-    look_at: datetime | None = None
-
-
 def rehearse(rules: Rules, samples: Iterable[Sample], roster: Roster, routes: Routes, until: datetime) -> Rehearsal:
     """Closed days and trials, in any order; `until`: when the clock stops. A day that never closed is no sample."""
     stage = _Stage(rules, roster, routes)
@@ -109,24 +78,21 @@ def rehearse(rules: Rules, samples: Iterable[Sample], roster: Roster, routes: Ro
 
 class _Stage:
     def __init__(self, rules: Rules, roster: Roster, routes: Routes) -> None:
-        self._roster, self._routes, self._rules = roster, routes, rules.by_name
+        self._telling = Telling(rules, roster, routes, self.wake)
         self._of_accounts, self._of_trials = rules.of("account"), rules.of("trial")
-        self._agenda: list[tuple[datetime, int, Sample | str | None]] = []
+        self._agenda: list[tuple[datetime, int, _Entry]] = []
         self._entries = 0
         self._states: dict[Instance, State] = {}
         self._record: dict[Instance, list[Episode]] = defaultdict(list)
-        self._alerts: dict[str, _Alert] = {}  # that are open, or of which something is still to be told
-        self._of_account: dict[str, set[str]] = defaultdict(set)  # ids of these
+        self._places: dict[str, int] = {}  # of an alert, among the episodes
         self._trials: dict[str, TrialSnapshot] = {}
         self._days: dict[str, date] = {}  # the newest closed one of each account
         self._episodes: list[Rehearsed] = []
         self._conditions: dict[tuple[str, str, date], State] = {}
         self._closed: dict[tuple[str, date], datetime] = {}
-        self._notices: dict[str, Notice] = {}
-        self._touched: set[str] = set()
 
-    def wake(self, at: datetime, what: Sample | str | None) -> None:
-        """A sample that comes, a trial whose limit may be reached, or somebody to be told: in the order of entry."""
+    def wake(self, at: datetime, what: _Entry) -> None:
+        """What comes at one instant comes in the order of entry."""
         heapq.heappush(self._agenda, (at, self._entries, what))
         self._entries += 1
 
@@ -135,19 +101,21 @@ class _Stage:
             now = self._agenda[0][0]
             while self._agenda and self._agenda[0][0] == now:
                 self._take(heapq.heappop(self._agenda)[2], now)
-            self._settle(now)
+            self._telling.settle(now)
 
     def result(self) -> Rehearsal:
-        return Rehearsal(self._episodes, list(self._notices.values()), self._conditions, self._closed)
+        return Rehearsal(self._episodes, self._telling.notices, self._conditions, self._closed)
 
-    def _take(self, what: Sample | str | None, now: datetime) -> None:
+    def _take(self, what: _Entry, now: datetime) -> None:
         if isinstance(what, AccountSnapshot):
             self._close(what, now)
         elif isinstance(what, TrialSnapshot):
             self._trials[what.trial.opportunity] = what
             self._ask_the_clock(what, now)
-        elif what is not None:
-            self._ask_the_clock(self._trials[what], now)
+        elif isinstance(what, _Limit):
+            self._ask_the_clock(self._trials[what.trial], now)
+        else:
+            self._telling.take(what, now)
 
     def _close(self, day: AccountSnapshot, now: datetime) -> None:
         as_of = self._days[day.account] = day.kpis.as_of
@@ -183,7 +151,7 @@ class _Stage:
             outcome = outcome_of_clock(asked.clock(rule), before, asked.moved(opened), rule.severity, now)
             self._states[instance] = outcome.state
             if outcome.wake_at is not None:
-                self.wake(outcome.wake_at, trial.opportunity)
+                self.wake(outcome.wake_at, _Limit(trial.opportunity))
             about = About(
                 rule.name,
                 rule.to,
@@ -219,140 +187,29 @@ class _Stage:
         severity = change.severity or rule.severity
         values = {"complexity": complexity}
         record.append(Episode(id_, change.number, "firing", change.since, change.fired_at, None, values))
-        self._alerts[id_] = _Alert(
-            id_,
-            rule,
-            subject,
-            str(about.account),
-            about,
-            change.fired_at,
-            severity,
-            len(self._episodes),
-            is_flapping(change.fired_at, earlier),
-        )
-        self._of_account[str(about.account)].add(id_)
+        flapping = is_flapping(change.fired_at, earlier)
+        day = self._day_of(subject, rule)
+        self._telling.begin(Alert(id_, rule, subject, str(about.account), about, severity, day, flapping))
+        self._places[id_] = len(self._episodes)
         self._episodes.append(Rehearsed(rule.name, subject, about.owner, change.since, change.fired_at, severity))
 
     def _move(self, episode: Episode, about: About, change: Change) -> None:
-        alert = self._alerts[episode.id]
+        alert, place = self._telling.alerts[episode.id], self._places[episode.id]
         alert.about, alert.severity = about, change.severity or alert.severity
         alert.ended, alert.one_shot = change.ended_at is not None, change.reason == ONE_SHOT
         ended_as = change.state if change.ended_at else None
-        self._episodes[alert.place] = replace(
-            self._episodes[alert.place],
+        self._episodes[place] = replace(
+            self._episodes[place],
             severity=alert.severity,
             ended_at=change.ended_at,
             ended_as=ended_as,
             reason=change.reason,
         )
-        if change.kind != "updated":  # what it explains away is looked at anew
-            self._touched |= self._of_account[alert.account]
-        self._touched.add(alert.id)
+        self._telling.moved(alert, began_or_ended=change.kind != "updated")
 
-    def _settle(self, now: datetime) -> None:
-        """Whatever is due is planned and told, until nothing more is."""
-        self._touched |= {id_ for id_, one in self._alerts.items() if one.look_at is not None and one.look_at <= now}
-        for _ in range(_LOOKS):
-            self._touched |= self._digest(now)
-            if not self._touched:
-                return
-            touched, self._touched = sorted(self._touched), set()
-            for id_ in touched:
-                self._look(self._alerts[id_], now)
-        raise AssertionError("planning does not come to rest")
-
-    def _digest(self, now: datetime) -> set[str]:
-        """What was collected for a destination goes when the first of it is due; whose alerts that moves."""
-        due = {
-            (told.channel, told.destination)
-            for alert in self._alerts.values()
-            for id_, told in alert.told.items()
-            if told.status == "collected" and alert.digests_at[id_] <= now
-        }
-        moved = set()
-        for alert in self._alerts.values() if due else ():
-            for id_, told in alert.told.items():
-                if told.status == "collected" and (told.channel, told.destination) in due:
-                    alert.told[id_] = replace(told, status="delivered", done_at=now, carried=True)
-                    moved.add(alert.id)
-        return moved
-
-    def _look(self, alert: _Alert, now: datetime) -> None:
-        planned = plan(self._case(alert, now), Book(self._roster, self._routes, now), now)
-        for id_, reason in planned.drop:
-            alert.told[id_] = replace(alert.told[id_], status="skipped", reason=reason, done_at=now, digest=False)
-            self._notices.pop(f"{alert.id} {id_}", None)
-        self._write(alert, planned, now)
-        alert.before, alert.escalation, alert.look_at = planned.gates, planned.escalation, planned.look_at
-        if planned.chosen is not None:
-            alert.routed = Routed(alert.about.owner)
-        if planned.look_at is not None:
-            self.wake(planned.look_at, None)
-        if planned.wanted or planned.drop:
-            self._touched.add(alert.id)  # as the courier asks for another look
-        elif alert.ended and planned.look_at is None and not any(t.is_open for t in alert.told.values()):
-            del self._alerts[alert.id]
-            self._of_account[alert.account].discard(alert.id)
-
-    def _write(self, alert: _Alert, planned: Plan, now: datetime) -> None:
-        for wanted in planned.wanted:
-            to, digest = wanted.recipient, wanted.mode == "digest"
-            id_ = f"{wanted.kind} {to.channel} {to.destination} {wanted.sequence}"
-            alert.told[id_] = Told(
-                id_,
-                wanted.kind,
-                wanted.sequence,
-                to.channel,
-                to.channel_type,
-                to.destination,
-                to.person,
-                "collected" if digest else "delivered",
-                now,
-                done_at=None if digest else now,
-                severity=alert.severity,
-                why=to.why,
-                digest=digest,
-            )
-            if digest:
-                alert.digests_at[id_] = wanted.due_at
-                self.wake(wanted.due_at, None)
-            kind: NoticeKind = "trigger" if alert.one_shot else wanted.kind
-            self._notices[f"{alert.id} {id_}"] = Notice(
-                now,
-                self._day(alert, now),
-                alert.rule.name,
-                alert.subject,
-                kind,
-                to.person,
-                to.channel,
-                alert.severity,
-                digest,
-            )
-
-    def _case(self, alert: _Alert, now: datetime) -> Case:
-        return Case(
-            id=alert.id,
-            rule=alert.rule.name,
-            severity=alert.severity,
-            about=alert.about,
-            delivery=alert.rule.delivery_of(alert.severity),
-            bypass_quiet_hours=alert.rule.bypass_quiet_hours,
-            ended=alert.ended,
-            one_shot=alert.one_shot,
-            told=tuple(alert.told.values()),
-            gates=gates({}, UNTOUCHED, silences=(), inhibited_by=self._inhibitor(alert), held_until=None, now=now),
-            before=alert.before,
-            routed=alert.routed,
-            escalation=alert.escalation,
-            flapping=alert.flapping,
-        )
-
-    def _inhibitor(self, alert: _Alert) -> str | None:
-        """The rule that explains this one away: of the same account, and firing."""
-        others = (self._alerts[id_] for id_ in self._of_account[alert.account])
-        firing = {one.rule.name for one in others if not one.ended}
-        return next((name for name in sorted(firing) if alert.rule.name in self._rules[name].inhibits), None)
-
-    def _day(self, alert: _Alert, now: datetime) -> date:
-        trial = self._trials.get(alert.subject) if alert.rule.subject_kind == "trial" else None
-        return local(now, trial.vendor_zone).date() if trial else self._days[alert.account]
+    def _day_of(self, subject: str, rule: Rule) -> Callable[[datetime], date]:
+        """The newest closed day of an account; of a trial, the vendor's today."""
+        if rule.subject_kind == "trial":
+            zone = self._trials[subject].vendor_zone
+            return lambda now: local(now, zone).date()
+        return lambda now: self._days[subject]

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal
 
 from uptake import config
+from uptake.config import InvalidConfig
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
 from uptake.rule_tests import Case, Expected, ExpectedNotice, RuleTests
 from uptake_alerting.fold import State
@@ -26,7 +27,6 @@ from uptake_alerting.wall import start_of
 _KINDS: dict[str, type[Sample]] = {"account": AccountSnapshot, "trial": TrialSnapshot}
 _SHIPPED = Path(__file__).parent / "shipped" / "tests"
 _OK = State()
-Content = TypeVar("Content", Rules, Roster)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -58,11 +58,7 @@ class Everybody:
 
 
 def failures(case: Case, samples: Iterable[Sample], rules: Rules, roster: Roster) -> list[str]:
-    """What differs, a line each; none: the test passes. Raises ValueError where the test asks of an unknown rule."""
-    named = {one.rule for one in case.expect} | {one.rule for one in case.notices or ()}
-    unknown = named - {rule.name for rule in rules.alerts}
-    if unknown:
-        raise ValueError(f"no such rule: {', '.join(sorted(unknown))}")
+    """What differs, a line each; none: the test passes."""
     known = list(samples)
     found = rehearse(rules, known, roster, Everybody(), _end(case, known))
     wrong = [line for one in case.expect if (line := _state_differs(case, one, found)) is not None]
@@ -72,11 +68,11 @@ def failures(case: Case, samples: Iterable[Sample], rules: Rules, roster: Roster
 
 
 def _end(case: Case, samples: Sequence[Sample]) -> datetime:
-    """Of an account, the last close; of a trial, the last instant of its last day."""
+    """Of an account, a day after the last close, for who is told only in the morning; of a trial, with its last day."""
     if case.trial is not None:
         return start_of(case.last + timedelta(days=1), case.trial.vendor_zone) - timedelta(microseconds=1)
     closes = [s.closed_at for s in samples if isinstance(s, AccountSnapshot) and s.closed_at is not None]
-    return max(closes, default=_NEVER)
+    return max(closes) + timedelta(days=1) - timedelta(microseconds=1) if closes else _NEVER
 
 
 def _state_differs(case: Case, one: Expected, found: Rehearsal) -> str | None:
@@ -136,8 +132,10 @@ def main(words: list[str]) -> int:
         return 2
     file = Path(files[0])
     try:
-        tests = config.parse(file.read_text(encoding="utf-8"), RuleTests)
+        text = file.read_text(encoding="utf-8")
+        tests = config.parse(text, RuleTests)
         rules, roster = _rules(file, tests), _roster(file, tests)
+        _assert_rules_exist(text, tests, rules)
         samples = _read(sys.stdin, len(tests.tests))
         results = [
             (case, failures(case, of_case, rules, roster)) for case, of_case in zip(tests.tests, samples, strict=True)
@@ -171,18 +169,24 @@ def _read(lines: Iterable[str], tests: int) -> list[list[Sample]]:
     return samples
 
 
+def _assert_rules_exist(text: str, tests: RuleTests, rules: Rules) -> None:
+    """Raises InvalidConfig with the line: a slip in a name would else pass for a rule that never fires."""
+    for number, case in enumerate(tests.tests):
+        kind: Literal["account", "trial"] = "account" if case.account else "trial"
+        known = {rule.name for rule in rules.of(kind)}
+        for part in ("expect", "notices"):
+            for at, one in enumerate(getattr(case, part) or ()):
+                if one.rule not in known:
+                    line = config.line_of(text, "tests", number, part, at, "rule")
+                    names = ", ".join(sorted(known))
+                    raise InvalidConfig(f"line {line}: {one.rule} is no rule about {kind}s; one of {names}")
+
+
 def _rules(file: Path, tests: RuleTests) -> Rules:
     if tests.rules == "shipped":
         return RulesFile(None).current()
-    return _parsed(file.parent / tests.rules, Rules)
+    return config.read(file.parent / tests.rules, Rules)
 
 
 def _roster(file: Path, tests: RuleTests) -> Roster:
-    return Roster() if tests.roster is None else _parsed(file.parent / tests.roster, Roster)
-
-
-def _parsed(file: Path, content_class: type[Content]) -> Content:
-    try:
-        return config.parse(file.read_text(encoding="utf-8"), content_class)
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from None
+    return Roster() if tests.roster is None else config.read(file.parent / tests.roster, Roster)

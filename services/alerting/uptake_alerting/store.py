@@ -228,6 +228,12 @@ async def load_samples(
     return found
 
 
+async def newest_sample(connection: AsyncConnection, account: str) -> AccountSnapshot | None:
+    snapshot = select(cast(sample.c.snapshot, Text)).where(sample.c.account == account)
+    found = await connection.scalar(snapshot.order_by(sample.c.day.desc()).limit(1))
+    return None if found is None else AccountSnapshot.model_validate_json(found)
+
+
 async def load_recent(connection: AsyncConnection, newest: Mapping[str, date]) -> dict[str, list[AccountSnapshot]]:
     """The samples that a message tells of: two weeks up to the newest day of each account, and four weeks before."""
     found: dict[str, list[AccountSnapshot]] = {}
@@ -309,13 +315,14 @@ async def open_data(connection: AsyncConnection, rule: str) -> list[AlertData]:
     return [AlertData.model_validate(data) for data in rows]
 
 
-async def count_conditions(connection: AsyncConnection) -> list[tuple[str, str, int]]:
-    """How many instances of each rule are in each condition."""
+async def count_conditions(connection: AsyncConnection) -> list[tuple[str, str, str | None, int]]:
+    """How many instances of each rule are in each condition, by the severity of their open episode (null: none)."""
     condition = func.coalesce(instance.c.state["condition"].astext, "ok")
-    rows = await connection.execute(
-        select(instance.c.rule, condition, func.count()).group_by(instance.c.rule, condition)
-    )
-    return [(rule, name, count) for rule, name, count in rows]
+    is_theirs = (episode.c.rule == instance.c.rule) & (episode.c.subject == instance.c.subject)
+    both = instance.outerjoin(episode, is_theirs & episode.c.ended_at.is_(None))
+    kinds = (instance.c.rule, condition, episode.c.severity)
+    rows = await connection.execute(select(*kinds, func.count()).select_from(both).group_by(*kinds))
+    return [(rule, name, severity, count) for rule, name, severity, count in rows]
 
 
 def _is_one_of(column: Column[str], names: Collection[str]) -> ColumnElement[bool]:

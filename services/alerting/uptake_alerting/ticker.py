@@ -1,5 +1,6 @@
 """Asks the clock for limits that have come, and follows rules that were edited."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -11,11 +12,13 @@ from uptake_alerting.rule_file import RulesFile
 from uptake_alerting.rules import Rules
 
 
-async def run(engine: AsyncEngine, rules: RulesFile, tick_s: float) -> None:
+async def run(engine: AsyncEngine, rules: RulesFile, tick_s: float, on_tick: Callable[[datetime], None]) -> None:
     """Until cancelled. A tick that was missed is not lost: the next one finds the same."""
 
     async def step() -> float:
-        await tick(engine, rules.current(), utc_now())
+        now = utc_now()
+        await tick(engine, rules.current(), now)
+        on_tick(now)
         return tick_s
 
     await forever("a tick", step)

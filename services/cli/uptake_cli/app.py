@@ -22,6 +22,7 @@ from uptake_cli.policy import policy
 from uptake_cli.portfolio import portfolio
 from uptake_cli.problems import EXIT_CODES
 from uptake_cli.rebuild import rebuild
+from uptake_cli.route import route
 from uptake_cli.rules import rules
 from uptake_cli.send import send
 from uptake_cli.silences import silences
@@ -52,6 +53,7 @@ COMMANDS: tuple[click.Command, ...] = (
     silences,
     oncall,
     rules,
+    route,
     rebuild,
     erase,
 )

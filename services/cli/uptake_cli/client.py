@@ -3,6 +3,7 @@
 import asyncio
 import difflib
 import json
+from collections.abc import AsyncIterator
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -37,6 +38,18 @@ class Client:
         given = {name: value for name, value in params.items() if value is not None}
         return await self._ask("GET", service, path, params=given)
 
+    async def lines(self, service: Service, *path: str, **params: str) -> AsyncIterator[str]:
+        """GET an answer that may be larger than memory, line by line."""
+        try:
+            async with self._http.stream("GET", self._url(service, path), params=params) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    _accepted(answer, service)
+                async for line in answer.aiter_lines():
+                    yield line
+        except httpx2.TransportError as error:
+            raise self._unreachable(service, error) from None
+
     async def tell(self, service: Service, *path: str, **body: Any) -> str:
         """POST something that a service is to do; never twice, since not everything may be done twice."""
         return await self._ask("POST", service, path, json=body)
@@ -47,14 +60,16 @@ class Client:
         return await self._ask("POST", service, path, content=content, params=given)
 
     async def _ask(self, method: str, service: Service, path: tuple[str, ...], **content: Any) -> str:
-        url = "/".join([self.instance.url(service), *(quote(part, safe="") for part in path)])
         try:
-            answer = await self._http.request(method, url, **content)
+            answer = await self._http.request(method, self._url(service, path), **content)
         except httpx2.TransportError as error:
             raise self._unreachable(service, error) from None
         if answer.status_code == 503:
             raise Unreachable(f"{service} is not ready yet: {_words(answer)}. Try again in a moment.")
         return _accepted(answer, service)
+
+    def _url(self, service: Service, path: tuple[str, ...]) -> str:
+        return "/".join([self.instance.url(service), *(quote(part, safe="") for part in path)])
 
     async def account(self, account: str, *what: str, **params: str | None) -> str:
         """GET something of one account; an unknown one is answered with the names that come close."""

@@ -3,16 +3,18 @@
 import subprocess
 import sysconfig
 from pathlib import Path
+from typing import IO, Any
 
 from uptake_cli.problems import Refused
 
 
-def run(service: str, *words: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
+def run(service: str, *words: str | Path, given: str | IO[bytes] = "") -> subprocess.CompletedProcess[str]:
     """`uptake-<service>` with these words and `given` on its standard input. Raises Refused where it is missing."""
     script = Path(sysconfig.get_path("scripts")) / f"uptake-{service}"
     if not script.exists():
         raise Refused(f"{script.name} is not installed beside this command, which needs it for that.")
-    return subprocess.run([script, *words], input=given, capture_output=True, text=True, check=False)  # noqa: S603  # our own
+    source: dict[str, Any] = {"input": given} if isinstance(given, str) else {"stdin": given}
+    return subprocess.run([script, *words], capture_output=True, text=True, check=False, **source)  # noqa: S603  # our own
 
 
 def problems(service: str, place: Path) -> list[str]:

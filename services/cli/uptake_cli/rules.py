@@ -1,6 +1,7 @@
 """`uptake rules`: which alerts there are, whether a file of them is right, and how it behaves before it is in force."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from uptake_cli import screen
 from uptake_cli.ask import ask, data_option, json_option
+from uptake_cli.backtest import backtest
 from uptake_cli.instance import data_folder
 from uptake_cli.problems import EXIT_CODES, REFUSED, Refused, WrongUsage
 from uptake_cli.programs import problems, run
@@ -66,7 +68,8 @@ def test(files: tuple[Path, ...], data: Path | None, as_json: bool) -> None:
 
     Nothing needs to run. Exit code 1, and what differs, when a test fails; 2 when a file is wrong.
     """
-    results = [_tested(file) for file in files or _shipped()]
+    with ThreadPoolExecutor() as turns:  # most of the time a process starts
+        results = list(turns.map(_tested, files or _shipped()))
     if as_json:
         click.echo(json.dumps({"passed": all(one["passed"] for one in results), "files": results}))
     else:
@@ -74,6 +77,9 @@ def test(files: tuple[Path, ...], data: Path | None, as_json: bool) -> None:
             _show(one)
     if not all(one["passed"] for one in results):
         click.get_current_context().exit(REFUSED)
+
+
+rules.add_command(backtest)
 
 
 def _shipped() -> list[Path]:

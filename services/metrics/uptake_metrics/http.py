@@ -17,6 +17,7 @@ from uptake_metrics.answers import (
     jobs,
     people,
     policies,
+    published,
     sales,
     time_to_value,
 )
@@ -38,6 +39,7 @@ def build(asking: Asking, books: Books, rebuilding: Rebuilding, ready: Callable[
     app.include_router(growth.router(asking))
     app.include_router(people.router(asking))
     app.include_router(policies.router(asking))
+    app.include_router(published.router(asking))
     app.include_router(time_to_value.router(asking))
     app.include_router(changes.router(asking))
     app.include_router(explain.router(asking))

@@ -18,7 +18,7 @@ from uptake import config
 from uptake.complaints import in_plain_words
 from uptake.messages.facts import Fact, FactEvent
 from uptake.messages.kpi import TrialUsage
-from uptake.rule_tests import AccountSeries, Case, RuleTests
+from uptake.rule_tests import MEAN_DAYS, AccountSeries, Case, RuleTests
 from uptake_metrics import account_snapshots, accounts, sales_snapshots, seats, trials
 from uptake_metrics.config import shipped_policies
 from uptake_metrics.feature_tally import Uses
@@ -29,16 +29,24 @@ from uptake_metrics.use_cases import UseCases
 from uptake_metrics.zones import closes_at, day_start
 
 _LONG_BEFORE = timedelta(days=4_000)
-_MEAN_DAYS, _WINDOW_DAYS = 28, 30
+_WINDOW_DAYS = 30
 _SOURCE = "test"
 _EVENT: TypeAdapter[Any] = TypeAdapter(FactEvent)
 _NOT_OF_THE_ACCOUNT = {"account", "seats"}
 
 
+class BadFact(ValueError):
+    """The event at this place of `facts` is none."""
+
+    def __init__(self, number: int, problem: str) -> None:
+        super().__init__(f"facts.{number}.{problem}")
+        self.number = number
+
+
 def samples(case: Case, policies: Policies) -> Iterator[tuple[str, dict[str, Any]]]:
     """Kind and snapshot of each closed day that anything is known of; of a trial, whenever a fact moved it.
 
-    Raises ValueError, which says what is wrong with a fact of the test.
+    Raises BadFact.
     """
     return _of_trial(case) if case.trial is not None else _of_account(case, policies)
 
@@ -68,11 +76,11 @@ def _of_account(case: Case, policies: Policies) -> Iterator[tuple[str, dict[str,
 def _counts(series: AccountSeries, number: int) -> Counts:
     """As even as these numbers allow. Where none is given: everybody came on every other day."""
     mau = series.mau[number]
-    of_28 = _value(series.userdays28, number, mau * _MEAN_DAYS // 2)
-    dau = _value(series.dau, number, of_28 // _MEAN_DAYS)
-    rest, more = divmod(max(of_28 - dau, 0), _MEAN_DAYS - 1)
-    before = [rest + (place < more) for place in range(_MEAN_DAYS - 1)]
-    older = [rest] * (_WINDOW_DAYS - _MEAN_DAYS)
+    of_28 = _value(series.userdays28, number, mau * MEAN_DAYS // 2)
+    dau = _value(series.dau, number, of_28 // MEAN_DAYS)
+    rest, more = divmod(max(of_28 - dau, 0), MEAN_DAYS - 1)
+    before = [rest + (place < more) for place in range(MEAN_DAYS - 1)]
+    older = [rest] * (_WINDOW_DAYS - MEAN_DAYS)
     return Counts((*older, *before, dau), _value(series.wau, number, mau), mau)
 
 
@@ -124,7 +132,9 @@ def _facts(case: Case, introduction: list[dict[str, Any]]) -> Iterator[Fact]:
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"facts: {where}: {in_plain_words(first)}") from None
+            raise BadFact(number - len(introduction), f"{where}: {in_plain_words(first)}") from None
+        if unknown := said.keys() - type(event).model_fields.keys():
+            raise BadFact(number - len(introduction), f"{min(unknown)}: is not known here")
         yield Fact(source=_SOURCE, received_at=event.occurred_at, event=event)
 
 
@@ -139,7 +149,8 @@ def main(words: list[str]) -> int:
         return 2
     file = Path(words[0])
     try:
-        tests = config.parse(file.read_text(encoding="utf-8"), RuleTests)
+        text = file.read_text(encoding="utf-8")
+        tests = config.parse(text, RuleTests)
         policies = _policies(file, tests)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{file}: {error}\n")
@@ -148,8 +159,9 @@ def main(words: list[str]) -> int:
         try:
             for kind, snapshot in samples(case, policies):
                 sys.stdout.write(json.dumps({"test": number, "kind": kind, "snapshot": snapshot}) + "\n")
-        except ValueError as error:
-            sys.stderr.write(f"{file}: {case.name}: {error}\n")
+        except BadFact as error:
+            line = config.line_of(text, "tests", number, "facts", error.number)
+            sys.stderr.write(f"{file}: line {line}: {error}\n")
             return 2
     return 0
 
@@ -157,8 +169,4 @@ def main(words: list[str]) -> int:
 def _policies(file: Path, tests: RuleTests) -> Policies:
     if tests.policies is None:
         return shipped_policies()
-    place = file.parent / tests.policies
-    try:
-        return config.parse(place.read_text(encoding="utf-8"), Policies)
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from None
+    return config.read(file.parent / tests.policies, Policies)

@@ -1,6 +1,6 @@
 """Published values in PostgreSQL: every revision of every day, and what NATS has yet to get of them. Judges nothing."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -63,6 +63,23 @@ async def newest_of(connection: AsyncConnection, kind: str) -> dict[str, Snapsho
         {"kind": f"{kind}:%"},
     )
     return {row.subject: Snapshot(*row) async for row in rows}
+
+
+async def bodies(connection: AsyncConnection, first: date, last: date) -> AsyncIterator[tuple[str, str]]:
+    """Kind and JSON of the newest revision of each day `first..last` of all accounts, by account and day; then of what
+    was published of trials by the end of `last`, every revision. Read in parts."""
+    of_accounts = text("""
+        SELECT DISTINCT ON (subject, day) CAST(body AS text) FROM metrics.snapshot
+        WHERE subject LIKE 'account:%' AND day BETWEEN :first AND :last ORDER BY subject, day, revision DESC""")
+    of_trials = text("""
+        SELECT CAST(body AS text) FROM metrics.snapshot
+        WHERE subject LIKE 'trial:%' AND day <= :last ORDER BY subject, revision""")
+    for kind, statement, days in (
+        ("account", of_accounts, {"first": first, "last": last}),
+        ("trial", of_trials, {"last": last}),
+    ):
+        async for (body,) in await connection.stream(statement, days):
+            yield kind, body
 
 
 async def every_revision(connection: AsyncConnection, subject: str, first: date, last: date) -> list[Snapshot]:

@@ -1,4 +1,4 @@
-"""The answers about rules: which are in force, and whom one of them would tell: `/api/v1/rules`, `/api/v1/route`."""
+"""The answer about rules: which are in force: `/api/v1/rules`. Decides nothing."""
 
 from fastapi import APIRouter
 from pydantic import BaseModel

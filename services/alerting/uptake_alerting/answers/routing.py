@@ -1,0 +1,122 @@
+"""The answer to whom an alert of a rule would go, and why: `/api/v1/route`. Decides nothing, and tells nobody."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from uptake.config import ConfigFile
+from uptake.messages.alerts import Severity
+from uptake.messages.fields import Instant
+from uptake.problems import Problem
+from uptake_alerting import planning, store
+from uptake_alerting.cases import Case
+from uptake_alerting.contacts import Book
+from uptake_alerting.roster import Roster
+from uptake_alerting.routes import Routes
+from uptake_alerting.rules import Rule, Rules
+from uptake_alerting.whom import About, Recipient
+
+Name = Annotated[str | None, Query()]
+
+
+class Told(BaseModel):
+    """`person` null: whoever reads the channel. `at`: when the notice would go; `digest`: as a line of the digest."""
+
+    person: str | None
+    channel: str
+    channel_type: str
+    destination: str
+    at: Instant
+    digest: bool
+    why: str
+
+
+class Step(BaseModel):
+    """`level` 0 is told first, each later one when nobody acted; `looked_at`: everybody who came into question."""
+
+    level: int
+    told: list[Told]
+    looked_at: list[str]
+
+
+class RouteAnswer(BaseModel):
+    rule: str
+    account: str | None
+    trial: str | None
+    severity: Severity
+    at: Instant
+    steps: list[Step]
+
+
+def router(
+    engine: AsyncEngine,
+    rules: ConfigFile[Rules],
+    rosters: ConfigFile[Roster],
+    routes: ConfigFile[Routes],
+    clock: Callable[[], datetime],
+) -> APIRouter:
+    found = APIRouter()
+
+    @found.get("/api/v1/route")
+    async def route(
+        rule: str,
+        account: Name = None,
+        trial: Name = None,
+        severity: Annotated[Severity | None, Query(description="default: that of the rule")] = None,
+        at: Annotated[Instant | None, Query(description="an instant; default: now")] = None,
+    ) -> RouteAnswer:
+        """Who would be told of an alert that fires at an instant, level by level, with the roster and routes of now."""
+        known = rules.current().by_name.get(rule)
+        if known is None:
+            raise Problem(404, "unknown_rule", f"no rule is called {rule!r}; `uptake rules list` names them")
+        about = await _about(engine, known, account, trial)
+        moment, severity = at or clock(), severity or known.severity
+        case = Case("", rule, severity, about, delivery=known.delivery_of(severity))
+        book = Book(rosters.current(), routes.current(), moment)
+        steps = [_step(case, level, book, moment) for level in range(planning.TOP[severity] + 1)]
+        return RouteAnswer(rule=rule, account=account, trial=trial, severity=severity, at=moment, steps=steps)
+
+    return found
+
+
+async def _about(engine: AsyncEngine, rule: Rule, account: str | None, trial: str | None) -> About:
+    """The people whom the newest snapshot names."""
+    if (rule.subject_kind == "trial") != (trial is not None) or (account is None) == (trial is None):
+        wanted = "a trial" if rule.subject_kind == "trial" else "an account"
+        raise Problem(400, "invalid_request", f"{rule.name} is about {rule.subject_kind}s: name {wanted}")
+    async with engine.connect() as connection:
+        if trial is not None:
+            found = (await store.load_trials(connection, [trial])).get(trial)
+            if found is None:
+                raise Problem(404, "unknown_trial", f"no trial {trial!r} has been published")
+            told = found.trial
+            people = {"owner": found.owner, "engineer": told.engineer, "executive": told.executive}
+            return About(rule.name, rule.to, told.account, found.region, **people)
+        newest = await store.newest_sample(connection, str(account))
+    if newest is None:
+        raise Problem(404, "unknown_account", f"no closed day of an account {account!r} has been published")
+    people = {"owner": newest.owner, "deputy": newest.deputy}
+    people |= {"executive": newest.executive, "manager": newest.manager}
+    return About(rule.name, rule.to, newest.account, newest.region, **people)
+
+
+def _step(case: Case, level: int, book: Book, at: datetime) -> Step:
+    chosen = planning.choose(case, level, book, at)
+    return Step(level=level, told=[_told(case, to, book, at) for to in chosen.recipients], looked_at=list(chosen.steps))
+
+
+def _told(case: Case, to: Recipient, book: Book, at: datetime) -> Told:
+    mode, when = planning.when(case, to, book, at)
+    return Told(
+        person=to.person,
+        channel=to.channel,
+        channel_type=to.channel_type,
+        destination=to.destination,
+        at=when,
+        digest=mode == "digest",
+        why=to.why,
+    )

@@ -1,0 +1,109 @@
+"""What rules would have told: the counts, the gate, and the program with its files."""
+
+import io
+import json
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from uptake_alerting import backtest
+from uptake_alerting.backtest import report, tally, too_many
+from uptake_alerting.rehearsal import Notice, Rehearsal, Rehearsed
+
+MONDAY = date(2026, 5, 4)
+RULES = """\
+groups:
+- name: own
+  rules:
+  - {{alert: few-users, subject: account, when: {{metric: mau, below: {below}}}, for: {hold}}}
+"""
+
+
+def at(day: int) -> datetime:
+    return datetime(2026, 5, 4, 10, tzinfo=UTC) + timedelta(days=day)
+
+
+def notice(day, person="ce-1", rule="few-users", digest=False):
+    return Notice(at(day), at(day).date(), rule, "acme", "trigger", person, "mail", "warning", digest)
+
+
+def episode(begins, ends=None, subject="acme"):
+    ended_at = None if ends is None else at(ends)
+    return Rehearsed("few-users", subject, "ce-1", at(begins).date(), at(begins), "warning", ended_at)
+
+
+def test_an_episode_soon_after_the_end_of_the_one_before_is_a_flap():
+    found = tally(Rehearsal([episode(0, 3), episode(16, 18), episode(40), episode(5, subject="blue")]), MONDAY)
+    assert (found.episodes["few-users"], found.flaps["few-users"]) == (4, 1)
+
+
+def test_what_began_before_the_first_day_counts_for_nothing_but_a_flap():
+    found = tally(Rehearsal([episode(-9, 1), episode(3)], [notice(-1), notice(0)]), MONDAY)
+    assert (found.episodes["few-users"], found.flaps["few-users"], found.notices["few-users"]) == (1, 1, 1)
+
+
+def test_notices_are_counted_by_engineer_and_week_and_a_digest_is_one_a_day():
+    notices = [notice(0), notice(6), notice(7), notice(1, "ce-2"), *[notice(day, digest=True) for day in (2, 2, 3)]]
+    weeks = {key: dict(by_rule) for key, by_rule in tally(Rehearsal([], notices), MONDAY).weeks.items()}
+    assert weeks == {
+        ("ce-1", "2026-05-04"): {"few-users": 2, "digest": 2},
+        ("ce-1", "2026-05-11"): {"few-users": 1},
+        ("ce-2", "2026-05-04"): {"few-users": 1},
+    }
+
+
+@pytest.mark.parametrize(("most", "over"), [(None, []), (3, []), (2, ["ce-1"]), (0, ["ce-1", "ce-2"])])
+def test_the_gate_looks_at_the_fullest_week_of_each_engineer(most, over):
+    candidate = tally(Rehearsal([], [notice(7), notice(8), notice(9), notice(1), notice(1, "ce-2")]), MONDAY)
+    found = report(candidate, tally(Rehearsal(), MONDAY), ["few-users"], MONDAY, MONDAY + timedelta(days=20))
+    assert found["engineers"][0]["candidate"]["week"] == "2026-05-11"
+    assert found["rules"][0]["notices"] == {"baseline": 0, "candidate": 5}
+    assert [line.split()[0] for line in too_many(found, most)] == over
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path, account_day):
+    """The program over eight closed days of 9 people; the file of rules beside a baseline."""
+
+    def play(*words, below=10, hold=1, lines=None):
+        (tmp_path / "new.yml").write_text(RULES.format(below=below, hold=hold))
+        days = [account_day(MONDAY + timedelta(days=number), 9) for number in range(8)]
+        told = [json.dumps({"kind": "account", "snapshot": day.model_dump(mode="json")}) for day in days]
+        monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(told if lines is None else lines)))
+        files = ("--rules", str(tmp_path / "new.yml"), "--baseline", "shipped")
+        code = backtest.main([*files, "--from", "2026-05-04", "--to", "2026-05-11", *words])
+        return code, *capsys.readouterr()
+
+    return play
+
+
+def test_the_candidate_beside_the_baseline(run):
+    code, out, _ = run()
+    found = json.loads(out)
+    by_rule = {one["rule"]: one["episodes"] for one in found["rules"]}
+    assert (code, found["accounts"], found["days"], found["problems"]) == (0, 1, 8, [])
+    assert by_rule["few-users"] == {"baseline": 0, "candidate": 1}
+    assert by_rule["adoption-below-target"] == {"baseline": 1, "candidate": 0}
+    assert found["not_played"] == ["closure-below-target", "instance-unattributed"]
+    assert [one["engineer"] for one in found["engineers"]] == ["ce-1"]
+
+
+def test_the_gate_shuts(run):
+    code, out, _ = run("--max", "0")
+    assert code == 1
+    assert json.loads(out)["problems"] == [
+        "ce-1 would get 1 notices in the week of 2026-05-04, more than 0: few-users 1"
+    ]
+    assert run("--max", "0", below=5)[0] == 0
+
+
+def test_a_wrong_file_is_named_with_its_line(run):
+    code, out, errors = run(hold="ever")
+    assert (code, out) == (2, "")
+    assert "new.yml: line 4: " in errors
+
+
+def test_a_history_that_is_none_is_refused(run):
+    code, out, errors = run(lines=['{"kind": "account", "snapshot": {}}'])
+    assert (code, out) == (2, "")
+    assert errors
