@@ -64,6 +64,7 @@ async def test_an_account_without_a_row_of_a_rule_is_well_and_one_with_an_alert_
     await fold("usage-unhealthy", "a", "firing")
     await fire("a", rule="usage-unhealthy", severity="critical")
     await fold("usage-unhealthy", "b", "pending")
+    await fire("b", rule="usage-unhealthy", severity="critical", columns={"ended_at": NOW})  # long over
     await fold("usage-unhealthy", "c", "recovering")
     await fire("c", rule="usage-unhealthy")
     await fold("trial-breached", "o1")

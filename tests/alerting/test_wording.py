@@ -63,7 +63,7 @@ def test_an_adoption_alert_says_everything_that_its_reader_needs(adoption):
     assert said == Notice(
         "Warning: Acme Corp is below its adoption target: 24 % (24/100 seats), target 50 %",
         (
-            "Off since 2026-05-01.",
+            "Since 2026-05-01.",
             "Adoption 24 % = 24 active users of 100 seats over 30 days, as of 2026-05-03.",
             "Target 50 % on day 200 (ce-2022), until day 270, then 75 %.",
             "Seats 80 -> 100 on 2026-04-01.",

@@ -68,7 +68,7 @@ async def load(instance: Running, now: datetime | None = None) -> DemoSummary:
         with progress() as bar:
             tallies = await _send(client, planned, f"demo-{last_day}-{now.date()}", bar)
             await _until_shown(client, len(planned.profiles), bar)
-            if True:  # what people did since then is theirs
+            if is_first:  # what people did since then is theirs
                 bar.add_task("alerts", total=None)
                 await demo_people.act(client)
     return DemoSummary(

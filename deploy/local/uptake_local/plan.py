@@ -104,6 +104,9 @@ def _environment(instance: Instance, role: str) -> dict[str, str]:
         url = database.url(instance.ports["postgres"], _secret(instance, f"database-{role}"), DATABASE, role)
         file = credentials.write(instance.secrets / f"database-url-{role}", url + "\n")
         environment |= {"UPTAKE_DATABASE_URL": "", "UPTAKE_DATABASE_URL_FILE": str(file)}
+    if role == "alerting":
+        environment |= {"UPTAKE_PUBLIC_URL": instance.urls["alerting"]}
+        environment |= {"UPTAKE_METRICS_PUBLIC_URL": instance.urls["metrics"]}
     if role in ("metrics", "alerting"):
         environment["UPTAKE_CONFIG_DIR"] = str(instance.config)
     if role == "ingestion":

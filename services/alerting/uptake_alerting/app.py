@@ -36,6 +36,7 @@ from uptake_alerting.answers import oncall, slack
 from uptake_alerting.conditions import Snapshot
 from uptake_alerting.courier import Courier
 from uptake_alerting.dispatch import Dispatch, InForce
+from uptake_alerting.links import Links
 from uptake_alerting.roster_file import RosterFile
 from uptake_alerting.routes import FILE, RoutesFile
 from uptake_alerting.routes import check as check_routes
@@ -94,6 +95,7 @@ def build(settings: AlertingSettings) -> FastAPI:
     rules = RulesFile(settings.config_dir / rule_file.FILE if settings.config_dir else None)
     rosters = RosterFile(settings.config_dir / roster_file.FILE if settings.config_dir else None)
     health, told = telemetry.Health(), Telemetry()
+    links = Links(settings.public_url, settings.metrics_public_url)
 
     def in_force() -> InForce:
         return InForce(rules.current().by_name, rosters.current(), routes.current(), settings.digest_at)
@@ -120,14 +122,16 @@ def build(settings: AlertingSettings) -> FastAPI:
         gc.freeze()  # modules and classes are never garbage: to walk them holds up the loop for a tenth of a second
         async with new_outlet() as outlet:
             app.state.outlet = outlet
-            courier = Courier(engine, routes, outlet, told.attempt, lambda name: rosters.current().by_name.get(name))
+            courier = Courier(
+                engine, routes, outlet, told.attempt, lambda name: rosters.current().by_name.get(name), links
+            )
             loops = [
                 asyncio.create_task(reader.run()),
-                asyncio.create_task(relay.run(engine, client.jetstream())),
+                asyncio.create_task(relay.run(engine, client.jetstream(), links)),
                 asyncio.create_task(ticker.run(engine, rules, settings.tick_s, lambda at: told.ran("tick", at))),
                 asyncio.create_task(Dispatch(engine, in_force, settings.settle_s).run()),
                 asyncio.create_task(courier.run()),
-                asyncio.create_task(resending.run(engine, routes, outlet)),
+                asyncio.create_task(resending.run(engine, routes, outlet, links)),
             ]
             try:
                 yield
@@ -147,7 +151,7 @@ def build(settings: AlertingSettings) -> FastAPI:
 
     app = FastAPI(title="Uptake alerting", docs_url=None, redoc_url=None, lifespan=lifespan)
     problems.install(app)
-    app.include_router(http.router(engine, rules, rosters, routes, utc_now))
+    app.include_router(http.router(engine, rules, rosters, routes, utc_now, links))
     app.include_router(oncall.router(engine, rosters, routes, utc_now))
     app.include_router(slack.router(engine, routes, rosters, utc_now))
     app.router.routes.extend(telemetry.routes(health, extra=metrics))

@@ -11,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake.clock import utc_now
 from uptake.loops import is_cancelled, log_failure
+from uptake.messages.alerts import AlertData
 from uptake_alerting import outbox, wording
 from uptake_alerting.channels import UNREADABLE, Channel
+from uptake_alerting.links import NO_LINKS, Links
 from uptake_alerting.notices import Addressee
 from uptake_alerting.outbox import Claimed
 from uptake_alerting.patience import Next, Sent, after
@@ -38,9 +40,10 @@ class Courier:
         outlet: Outlet,
         on_outcome: Callable[[str, str, str], None],
         person: Callable[[str], Addressee | None] = lambda name: None,
+        links: Links = NO_LINKS,
     ) -> None:
         self._engine, self._routes, self._outlet = engine, routes, outlet
-        self._on_outcome, self._person = on_outcome, person
+        self._on_outcome, self._person, self._links = on_outcome, person, links
         self._under_way: Counter[str] = Counter()  # by channel
         self._tasks: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
@@ -121,7 +124,7 @@ class Courier:
         if (reason := _outdated(claimed, channel, person)) is not None:
             return Next("skipped", reason)
         try:
-            letter = _letter(claimed, person)
+            letter = _letter(claimed, person, self._links)
         except Exception as error:  # of a template: it stops this notice, and no other
             log.error("a notice has no words", delivery=claimed.id, error=type(error).__name__)
             return Next("failed", "broken")
@@ -160,7 +163,8 @@ def _outdated(claimed: Claimed, channel: Channel, person: Addressee | None) -> s
     return "destination_changed" if moved and claimed.thread is None else None
 
 
-def _letter(claimed: Claimed, person: Addressee | None) -> Letter:
+def _letter(claimed: Claimed, person: Addressee | None, links: Links) -> Letter:
+    data = links.added_to(claimed.data) if claimed.data is not None else None
     return Letter(
         delivery=claimed.id,
         kind=claimed.kind,
@@ -170,18 +174,18 @@ def _letter(claimed: Claimed, person: Addressee | None) -> Letter:
         person=person,
         destination=claimed.destination,
         thread=claimed.thread,
-        data=claimed.data,
-        notice=_notice(claimed),
-        items=claimed.items,
+        data=data,
+        notice=_notice(claimed, data),
+        items=tuple(map(links.added_to, claimed.items)),
         attempts=claimed.attempts,
         ambiguous=claimed.ambiguous,
         ended=claimed.episode_ended and claimed.kind != "terminal",
     )
 
 
-def _notice(claimed: Claimed) -> Notice:
+def _notice(claimed: Claimed, data: AlertData | None) -> Notice:
     """A notice without an event brings its own words."""
-    if claimed.data is not None:
-        return wording.notice(claimed.data, claimed.why, claimed.kind)
+    if data is not None:
+        return wording.notice(data, claimed.why, claimed.kind)
     content = claimed.content or {}
     return Notice(str(content["headline"]), tuple(map(str, content["lines"])))

@@ -7,8 +7,9 @@ from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake.config import ConfigFile
-from uptake_alerting.answers import alerts, breakers, routing, silences
+from uptake_alerting.answers import alerts, breakers, previews, routing, silences
 from uptake_alerting.answers import rules as asked_rules
+from uptake_alerting.links import NO_LINKS, Links
 from uptake_alerting.roster import Roster
 from uptake_alerting.routes import Routes
 from uptake_alerting.rules import Rules
@@ -20,10 +21,12 @@ def router(
     rosters: ConfigFile[Roster],
     routes: ConfigFile[Routes],
     clock: Callable[[], datetime],
+    links: Links = NO_LINKS,
 ) -> APIRouter:
     found = APIRouter()
     found.include_router(alerts.router(engine, rosters, routes, clock))
     found.include_router(asked_rules.router(engine, rules))
+    found.include_router(previews.router(engine, rules, clock, links))
     found.include_router(routing.router(engine, rules, rosters, routes, clock))
     found.include_router(silences.router(engine, clock))
     found.include_router(breakers.router(engine, clock))

@@ -10,26 +10,28 @@ from uptake.loops import forever
 from uptake.messages.alerts import AlertEvent
 from uptake.subjects import ALERT
 from uptake_alerting import outbox
+from uptake_alerting.links import NO_LINKS, Links
 
 POLL_S = 0.5
 PUBLISH_S = 5.0
 
 
-async def run(engine: AsyncEngine, js: JetStreamContext) -> None:
+async def run(engine: AsyncEngine, js: JetStreamContext, links: Links = NO_LINKS) -> None:
     """Until cancelled."""
 
     async def step() -> float:
-        return 0.0 if await relay_once(engine, js, utc_now()) else POLL_S
+        return 0.0 if await relay_once(engine, js, utc_now(), links) else POLL_S
 
     await forever("publishing alert events", step)
 
 
-async def relay_once(engine: AsyncEngine, js: JetStreamContext, now: datetime) -> int:
+async def relay_once(engine: AsyncEngine, js: JetStreamContext, now: datetime, links: Links = NO_LINKS) -> int:
     """How many events were published. What was published before an error is published again, and refused as known."""
     async with engine.begin() as connection:
         rows = await outbox.unpublished(connection)
         for row in rows:
-            body = AlertEvent.model_validate(row.body).model_dump_json().encode()
+            event = AlertEvent.model_validate(row.body)
+            body = event.model_copy(update={"data": links.added_to(event.data)}).model_dump_json().encode()
             await js.publish(row.subject, body, timeout=PUBLISH_S, stream=ALERT, headers={"Nats-Msg-Id": row.id})
         if rows:
             await outbox.mark_published(connection, [row.position for row in rows], now)

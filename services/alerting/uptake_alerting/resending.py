@@ -13,6 +13,7 @@ from uptake.loops import forever
 from uptake.messages.alerts import AlertData
 from uptake_alerting import wording
 from uptake_alerting.channels import AlertmanagerChannel
+from uptake_alerting.links import NO_LINKS, Links
 from uptake_alerting.patience import Sent
 from uptake_alerting.routes import RoutesFile
 from uptake_alerting.senders import Outlet, alertmanager
@@ -26,34 +27,36 @@ _Open = Row[Any, Any, Any, Any]  # an episode's id and data, how it was told, an
 log = structlog.get_logger(__name__)
 
 
-async def run(engine: AsyncEngine, routes: RoutesFile, outlet: Outlet) -> None:
+async def run(engine: AsyncEngine, routes: RoutesFile, outlet: Outlet, links: Links = NO_LINKS) -> None:
     """Until cancelled. Every replica does it: what is said twice is said once."""
 
     async def step() -> float:
-        await resend(engine, routes, outlet, utc_now())
+        await resend(engine, routes, outlet, utc_now(), links)
         return alertmanager.RESEND_S
 
     await forever("telling Alertmanager anew", step)
 
 
-async def resend(engine: AsyncEngine, routes: RoutesFile, outlet: Outlet, now: datetime) -> int:
+async def resend(
+    engine: AsyncEngine, routes: RoutesFile, outlet: Outlet, now: datetime, links: Links = NO_LINKS
+) -> int:
     """How many alerts were told. A channel that fails holds up no other."""
     told = 0
     for name, channel in routes.current().channels.items():
         if isinstance(channel, AlertmanagerChannel):
-            told += await _resend_to(engine, name, channel, outlet, now)
+            told += await _resend_to(engine, name, channel, outlet, now, links)
     return told
 
 
 async def _resend_to(
-    engine: AsyncEngine, name: str, channel: AlertmanagerChannel, outlet: Outlet, now: datetime
+    engine: AsyncEngine, name: str, channel: AlertmanagerChannel, outlet: Outlet, now: datetime, links: Links
 ) -> int:
     async with engine.connect() as connection:
         rows = await _open(connection, name)
     told = 0
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
-        sent = await _put(outlet, channel, batch, now)
+        sent = await _put(outlet, channel, batch, now, links)
         if sent.outcome != "delivered":
             log.warning("alertmanager was not told anew", channel=name, reason=sent.reason, alerts=len(batch))
             break  # the rest would fare no better; the next round tells them all
@@ -61,21 +64,27 @@ async def _resend_to(
         async with engine.connect() as connection:
             ended = await _ended(connection, [row.id for row in batch])
         if ended:  # since they were read: what we just said of them must not outlive their end
-            await _put(outlet, channel, [row for row in batch if row.id in ended], now, over=True)
+            await _put(outlet, channel, [row for row in batch if row.id in ended], now, links, over=True)
     return told
 
 
 async def _put(
-    outlet: Outlet, channel: AlertmanagerChannel, rows: Sequence[_Open], now: datetime, *, over: bool = False
+    outlet: Outlet,
+    channel: AlertmanagerChannel,
+    rows: Sequence[_Open],
+    now: datetime,
+    links: Links,
+    *,
+    over: bool = False,
 ) -> Sent:
     try:
-        return await alertmanager.put(outlet, channel, [_alert(row, now, over) for row in rows])
+        return await alertmanager.put(outlet, channel, [_alert(row, now, links, over) for row in rows])
     except (OSError, UnicodeError):
         return Sent("failed", "not_configured")
 
 
-def _alert(row: _Open, now: datetime, over: bool) -> dict[str, Any]:
-    data = AlertData.model_validate(row.data)
+def _alert(row: _Open, now: datetime, links: Links, over: bool) -> dict[str, Any]:
+    data = links.added_to(AlertData.model_validate(row.data))
     notice = wording.notice(data, row.why)
     return alertmanager.alert(data, notice, row.reference["labels"], now, now if over else None)
 

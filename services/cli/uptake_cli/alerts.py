@@ -11,7 +11,7 @@ from rich.text import Text
 from uptake_cli import handling, screen
 from uptake_cli.ask import ask, data_option, form_of, json_option, list_option
 from uptake_cli.ask import show as show_as
-from uptake_cli.problems import EXIT_CODES
+from uptake_cli.problems import EXIT_CODES, WrongUsage
 from uptake_cli.screen import Column
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -193,3 +193,33 @@ def _delivery(delivery: dict[str, Any]) -> list[Text | str]:
         str(delivery["attempts"]),
         delivery["reason"] or "",
     ]
+
+
+@alerts.command(epilog=EXIT_CODES)
+@click.argument("alert", required=False)
+@click.option("--rule", help="Instead of an alert: an invented one of this rule.")
+@click.option(
+    "--channel",
+    type=click.Choice(["text", "slack", "slack_app", "email", "webhook", "pagerduty", "alertmanager", "apprise"]),
+    default="text",
+    help="In the form of this type of channel. Default: the words alone.",
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["trigger", "update", "reminder", "escalation", "terminal"]),
+    help="Default: the beginning of an alert that is open, the end of one that is over.",
+)
+@data_option
+@json_option
+def preview(
+    alert: str | None, rule: str | None, channel: str, kind: str | None, data: Path | None, as_json: bool
+) -> None:
+    """Show what a notice about ALERT would look like. Sends nothing."""
+    if (alert is None) == (rule is None):
+        raise WrongUsage("Name an alert, or a rule with --rule.")
+    what = ("alerts", str(alert)) if rule is None else ("rules", rule)
+    answer = ask(data, lambda client: client.get("alerting", "api", "v1", *what, "preview", channel=channel, kind=kind))
+    if as_json:
+        return click.echo(answer)
+    form = json.loads(answer)["form"]
+    click.echo(form if isinstance(form, str) else json.dumps(form, indent=2, ensure_ascii=False))

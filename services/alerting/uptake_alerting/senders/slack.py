@@ -13,6 +13,10 @@ from uptake_alerting.wording import slack_text
 
 async def send(outlet: Outlet, channel: SlackChannel, letter: Letter, now: datetime) -> Sent:
     """It has no idempotency key: after a crash between send and record there may be one more copy."""
-    text = {"text": slack_text(letter.notice), "unfurl_links": False, "unfurl_media": False, "link_names": False}
-    request = Request(channel.target(), {"Content-Type": "application/json"}, json.dumps(text).encode())
+    body = json.dumps(form(letter)).encode()
+    request = Request(channel.target(), {"Content-Type": "application/json"}, body)
     return await post(outlet.client, request, allow_private=channel.allow_private)
+
+
+def form(letter: Letter) -> dict[str, object]:
+    return {"text": slack_text(letter.notice), "unfurl_links": False, "unfurl_media": False, "link_names": False}

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from uptake.messages.alerts import AlertData
+from uptake_alerting.fold import ONE_SHOT
 from uptake_alerting.notices import NoticeKind
 from uptake_alerting.wording.sentences import ending, ratio, target
 from uptake_alerting.wording.text import Notice, short
@@ -17,7 +18,9 @@ _DIGEST_LENGTH = 40  # alerts that a digest names; the rest is counted
 def notice(data: AlertData, why: str, kind: NoticeKind = "trigger") -> Notice:
     """`data` is the event's snapshot: of the firing for a trigger, of the end for a terminal."""
     over = data.state in _OVER
-    state = f"Was off since {data.since}; over because {ending(data.reason)}." if over else f"Off since {data.since}."
+    state = f"Since {data.since}; over because {ending(data.reason)}." if over else f"Since {data.since}."
+    if data.reason == ONE_SHOT:
+        state = f"On {data.since}; {ending(data.reason)}."
     owner = f"Owner: {short(data.owner) if data.owner else 'nobody'}. You get this because {short(why)}."
     step = [] if over else [f"Next step: {data.next_step}"]
     links = [f"{name.capitalize()}: {url}" for name, url in data.links.items()]
@@ -39,7 +42,7 @@ def digest(items: Sequence[AlertData], person: str | None, title: str) -> Notice
 
 
 def _label(data: AlertData, kind: NoticeKind) -> str:
-    if data.state in _OVER:
+    if data.state in _OVER and data.reason != ONE_SHOT:
         return data.state.capitalize()
     severity = data.severity.capitalize()
     return f"{_KINDS[kind]} ({severity})" if kind in _KINDS else severity

@@ -111,7 +111,7 @@ _OTHER = Sentence("{who}: {rule}", "{who}: {rule} is over", "Look at the account
 
 ENDINGS = {
     "on_target": "it has been on target for three closed days in a row",
-    "cleared": "its condition is over",
+    "cleared": "its condition no longer holds",
     "fresh": "data arrive again",
     "mapped": "the installation belongs to an account now",
     "quarter_over": "the quarter is over",

@@ -6,6 +6,7 @@ from fractions import Fraction
 NAME_LENGTH = 80
 SLACK_LENGTH = 3000
 _SHORTENED = "…"
+_TURNS = dict.fromkeys((0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))  # direction of writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ def short(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Without what would turn the rest of a line around: right-to-left letters need no such marks."""
+    return " ".join(text.translate(_TURNS).split())
 
 
 def percent(ratio: Fraction) -> str:
