@@ -8,6 +8,7 @@
 | alerts that ask for a look | `dispatch` | notices, digests, breakers, alerts about alerting itself |
 | outbox `alert_event` | `relay` | ALERT `alert.v1.>` |
 | outbox `delivery` | `courier` | Slack, e-mail, webhooks, PagerDuty, Alertmanager, apprise |
+| the clock, on Monday mornings | `weekly` | a digest of the week for each engineer |
 | the clock, every minute | `resending` | open alerts, to Alertmanager again |
 | HTTP | `http`, `answers` | `/api/v1/alerts`, `silences`, `breakers`, `oncall`; `/healthz`, `/readyz`, `/metrics` |
 """
@@ -31,7 +32,18 @@ from uptake.messages.kpi import AccountSnapshot, InstanceSnapshot, TeamSnapshot,
 from uptake.reader import Cursor, Entry, Reader
 from uptake.refusing import refuse
 from uptake.start import start
-from uptake_alerting import backtest, evaluation, http, relay, resending, roster_file, rule_file, rule_testing, ticker
+from uptake_alerting import (
+    backtest,
+    evaluation,
+    http,
+    relay,
+    resending,
+    roster_file,
+    rule_file,
+    rule_testing,
+    ticker,
+    weekly,
+)
 from uptake_alerting.answers import oncall, slack
 from uptake_alerting.conditions import Snapshot
 from uptake_alerting.courier import Courier
@@ -131,6 +143,7 @@ def build(settings: AlertingSettings) -> FastAPI:
                 asyncio.create_task(ticker.run(engine, rules, settings.tick_s, lambda at: told.ran("tick", at))),
                 asyncio.create_task(Dispatch(engine, in_force, settings.settle_s).run()),
                 asyncio.create_task(courier.run()),
+                asyncio.create_task(weekly.run(engine, in_force)),
                 asyncio.create_task(resending.run(engine, routes, outlet, links)),
             ]
             try:

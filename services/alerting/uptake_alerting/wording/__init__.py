@@ -9,6 +9,7 @@ from uptake_alerting.wording.values import (
     values_of_team,
     values_of_trial,
 )
+from uptake_alerting.wording.weeks import weekly
 
 __all__ = [
     "NAME_LENGTH",
@@ -25,4 +26,5 @@ __all__ = [
     "values_of_instance",
     "values_of_team",
     "values_of_trial",
+    "weekly",
 ]
