@@ -11,6 +11,7 @@ from uptake_alerting.backtest import report, tally, too_many
 from uptake_alerting.rehearsal import Notice, Rehearsal, Rehearsed
 
 MONDAY = date(2026, 5, 4)
+LAST = MONDAY + timedelta(days=60)
 RULES = """\
 groups:
 - name: own
@@ -33,18 +34,23 @@ def episode(begins, ends=None, subject="acme"):
 
 
 def test_an_episode_soon_after_the_end_of_the_one_before_is_a_flap():
-    found = tally(Rehearsal([episode(0, 3), episode(16, 18), episode(40), episode(5, subject="blue")]), MONDAY)
+    found = tally(Rehearsal([episode(0, 3), episode(16, 18), episode(40), episode(5, subject="blue")]), MONDAY, LAST)
     assert (found.episodes["few-users"], found.flaps["few-users"]) == (4, 1)
 
 
 def test_what_began_before_the_first_day_counts_for_nothing_but_a_flap():
-    found = tally(Rehearsal([episode(-9, 1), episode(3)], [notice(-1), notice(0)]), MONDAY)
+    found = tally(Rehearsal([episode(-9, 1), episode(3)], [notice(-1), notice(0)]), MONDAY, LAST)
     assert (found.episodes["few-users"], found.flaps["few-users"], found.notices["few-users"]) == (1, 1, 1)
+
+
+def test_what_comes_after_the_last_day_counts_for_nothing():
+    found = tally(Rehearsal([episode(2), episode(3)], [notice(2), notice(3)]), MONDAY, MONDAY + timedelta(days=2))
+    assert (found.episodes["few-users"], found.notices["few-users"]) == (1, 1)
 
 
 def test_notices_are_counted_by_engineer_and_week_and_a_digest_is_one_a_day():
     notices = [notice(0), notice(6), notice(7), notice(1, "ce-2"), *[notice(day, digest=True) for day in (2, 2, 3)]]
-    weeks = {key: dict(by_rule) for key, by_rule in tally(Rehearsal([], notices), MONDAY).weeks.items()}
+    weeks = {key: dict(by_rule) for key, by_rule in tally(Rehearsal([], notices), MONDAY, LAST).weeks.items()}
     assert weeks == {
         ("ce-1", "2026-05-04"): {"few-users": 2, "digest": 2},
         ("ce-1", "2026-05-11"): {"few-users": 1},
@@ -54,8 +60,8 @@ def test_notices_are_counted_by_engineer_and_week_and_a_digest_is_one_a_day():
 
 @pytest.mark.parametrize(("most", "over"), [(None, []), (3, []), (2, ["ce-1"]), (0, ["ce-1", "ce-2"])])
 def test_the_gate_looks_at_the_fullest_week_of_each_engineer(most, over):
-    candidate = tally(Rehearsal([], [notice(7), notice(8), notice(9), notice(1), notice(1, "ce-2")]), MONDAY)
-    found = report(candidate, tally(Rehearsal(), MONDAY), ["few-users"], MONDAY, MONDAY + timedelta(days=20))
+    candidate = tally(Rehearsal([], [notice(7), notice(8), notice(9), notice(1), notice(1, "ce-2")]), MONDAY, LAST)
+    found = report(candidate, tally(Rehearsal(), MONDAY, LAST), ["few-users"], MONDAY, MONDAY + timedelta(days=20))
     assert found["engineers"][0]["candidate"]["week"] == "2026-05-11"
     assert found["rules"][0]["notices"] == {"baseline": 0, "candidate": 5}
     assert [line.split()[0] for line in too_many(found, most)] == over
@@ -95,6 +101,12 @@ def test_the_gate_shuts(run):
         "ce-1 would get 1 notices in the week of 2026-05-04, more than 0: few-users 1"
     ]
     assert run("--max", "0", below=5)[0] == 0
+
+
+def test_what_was_open_before_the_first_day_does_not_begin_on_it(run):
+    found = json.loads(run("--from", "2026-05-08")[1])
+    by_rule = {one["rule"]: one["episodes"]["candidate"] for one in found["rules"]}
+    assert (by_rule["few-users"], found["days"]) == (0, 4)
 
 
 def test_a_wrong_file_is_named_with_its_line(run):

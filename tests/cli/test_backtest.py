@@ -44,7 +44,7 @@ def test_what_a_file_would_have_told_beside_the_rules_in_force(history, fake, as
     found = json.loads(done.stdout)
     by_rule = {one["rule"]: one["notices"] for one in found["rules"]}
     assert by_rule["any-users"] == {"baseline": 0, "candidate": 1}
-    assert fake.gets[-1] == ("/api/v1/snapshots", {"from": ["2026-05-01"], "to": ["2026-05-10"]})
+    assert fake.gets[-1] == ("/api/v1/snapshots", {"from": ["2026-04-01"], "to": ["2026-05-10"]})
     table = ask("rules", "backtest", "--rules", candidate, *DAYS).stdout
     assert "any-users 0 → 1 0 → 1 0" in [" ".join(line.split()) for line in table.splitlines()]
 
@@ -61,6 +61,12 @@ def test_a_wrong_file_and_days_that_make_no_sense(history, ask, candidate):
     assert done.exit_code == 2
     assert "new.yml: line 4: " in done.stderr
     assert ask("rules", "backtest", "--from", "2026-05-10", "--to", "2026-05-01").exit_code == 2
+
+
+def test_an_uptake_that_is_not_ready_is_one_to_ask_again(fake, ask, candidate):
+    fake.answers["/api/v1/snapshots"] = (503, {"detail": "starting"})
+    done = ask("rules", "backtest", "--rules", candidate, *DAYS)
+    assert (done.exit_code, "not ready yet" in done.stderr) == (3, True)
 
 
 def test_who_would_be_told(fake, ask):

@@ -164,7 +164,7 @@ def build(settings: AlertingSettings) -> FastAPI:
 
     app = FastAPI(title="Uptake alerting", docs_url=None, redoc_url=None, lifespan=lifespan)
     problems.install(app)
-    app.include_router(http.router(engine, rules, rosters, routes, utc_now, links))
+    app.include_router(http.router(engine, rules, rosters, routes, utc_now, links, settings.digest_at))
     app.include_router(oncall.router(engine, rosters, routes, utc_now))
     app.include_router(slack.router(engine, routes, rosters, utc_now))
     app.router.routes.extend(telemetry.routes(health, extra=metrics))

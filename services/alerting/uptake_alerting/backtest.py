@@ -4,6 +4,7 @@ Pure but for `main`, the command `uptake-alerting backtest`. Whoever is to be to
 """
 
 import argparse
+import gc
 import json
 import sys
 from collections import Counter, defaultdict
@@ -36,17 +37,17 @@ class Tally:
     weeks: dict[Week, Counter[str]]
 
 
-def tally(found: Rehearsal, first: date) -> Tally:
-    """Of what began, or was told, on `first` or later. A digest is one notice a day, whatever it carries."""
+def tally(found: Rehearsal, first: date, last: date) -> Tally:
+    """Of what began, or was told, on `first` to `last`. A digest is one notice a day, whatever it carries."""
     episodes, flaps, ended = Counter[str](), Counter[str](), dict[tuple[str, str], datetime]()
     for one in sorted(found.episodes, key=lambda one: one.fired_at):
         before = ended.get((one.rule, one.subject))
-        if one.since >= first:
+        if first <= one.since <= last:
             episodes[one.rule] += 1
             flaps[one.rule] += before is not None and one.fired_at - before < FLAP
         if one.ended_at is not None:
             ended[one.rule, one.subject] = one.ended_at
-    told = [notice for notice in found.notices if notice.day >= first]
+    told = [notice for notice in found.notices if first <= notice.day <= last]
     weeks: dict[Week, Counter[str]] = defaultdict(Counter)
     for notice in [*(one for one in told if not one.digest), *_digests(told)]:
         weeks[_whom(notice), _monday(notice.at)][notice.rule if not notice.digest else "digest"] += 1
@@ -126,13 +127,16 @@ def main(words: list[str]) -> int:
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    gc.freeze()  # the history stays until the end: no collection needs to look through it again
     until = datetime.combine(asked.last + timedelta(days=2), time(0), UTC)
-    tallies = [tally(rehearse(one, samples, roster, Everybody(), until), asked.first) for one in (candidate, baseline)]
+    played = [rehearse(one, samples, roster, Everybody(), until) for one in (candidate, baseline)]
+    tallies = [tally(one, asked.first, asked.last) for one in played]
     named = {rule.name: rule.subject_kind in _KINDS for rule in (*candidate.alerts, *baseline.alerts)}
     found = report(tallies[0], tallies[1], [name for name, played in named.items() if played], asked.first, asked.last)
     found["not_played"] = [name for name, played in named.items() if not played]
-    found["accounts"] = len({one.account for one in samples if isinstance(one, AccountSnapshot)})
-    found["days"] = sum(isinstance(one, AccountSnapshot) for one in samples)
+    days = [one for one in samples if isinstance(one, AccountSnapshot) and asked.first <= one.kpis.as_of <= asked.last]
+    found["accounts"] = len({one.account for one in days})
+    found["days"] = len(days)
     found["problems"] = too_many(found, asked.max)
     sys.stdout.write(json.dumps(found) + "\n")
     return 1 if found["problems"] else 0

@@ -1,7 +1,7 @@
 """The HTTP answers of alerting as one router. The pages of FastAPI are off, since they load scripts from elsewhere."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, time
 
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -22,12 +22,13 @@ def router(
     routes: ConfigFile[Routes],
     clock: Callable[[], datetime],
     links: Links = NO_LINKS,
+    digest_time: time = time(8),
 ) -> APIRouter:
     found = APIRouter()
     found.include_router(alerts.router(engine, rosters, routes, clock))
     found.include_router(asked_rules.router(engine, rules))
     found.include_router(previews.router(engine, rules, clock, links))
-    found.include_router(routing.router(engine, rules, rosters, routes, clock))
+    found.include_router(routing.router(engine, rules, rosters, routes, clock, digest_time))
     found.include_router(silences.router(engine, clock))
     found.include_router(breakers.router(engine, clock))
     return found

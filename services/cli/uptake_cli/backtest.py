@@ -17,6 +17,7 @@ from uptake_cli.programs import run
 from uptake_cli.screen import Column
 
 _DAYS = 90
+_LEAD_DAYS = 30  # played before the first day and not counted: else whatever was open already would begin on it
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _BEFORE_AND_AFTER = ("episodes", "notices", "flaps")
 _RULES = (Column("rule"), *(Column(name, right=True) for name in _BEFORE_AND_AFTER))
@@ -60,7 +61,7 @@ def backtest(
     words += ["--roster", str(config / "roster.yml")] if (config / "roster.yml").exists() else []
     words += ["--max", str(most)] if most is not None else []
     with tempfile.TemporaryFile("w+b") as history:
-        _fetch(data, begin, end, history)
+        _fetch(data, begin - timedelta(days=_LEAD_DAYS), end, history)
         with screen.progress() as bar:
             bar.add_task("replaying", total=None)
             done = run("alerting", "backtest", *words, given=history)

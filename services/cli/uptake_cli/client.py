@@ -44,7 +44,7 @@ class Client:
             async with self._http.stream("GET", self._url(service, path), params=params) as answer:
                 if not answer.is_success:
                     await answer.aread()
-                    _accepted(answer, service)
+                    _ready(answer, service)
                 async for line in answer.aiter_lines():
                     yield line
         except httpx2.TransportError as error:
@@ -64,9 +64,7 @@ class Client:
             answer = await self._http.request(method, self._url(service, path), **content)
         except httpx2.TransportError as error:
             raise self._unreachable(service, error) from None
-        if answer.status_code == 503:
-            raise Unreachable(f"{service} is not ready yet: {_words(answer)}. Try again in a moment.")
-        return _accepted(answer, service)
+        return _ready(answer, service)
 
     def _url(self, service: Service, path: tuple[str, ...]) -> str:
         return "/".join([self.instance.url(service), *(quote(part, safe="") for part in path)])
@@ -123,6 +121,12 @@ class Client:
 
 class NotFound(Refused):
     """The service knows no such thing."""
+
+
+def _ready(answer: httpx2.Response, service: Service) -> str:
+    if answer.status_code == 503:
+        raise Unreachable(f"{service} is not ready yet: {_words(answer)}. Try again in a moment.")
+    return _accepted(answer, service)
 
 
 def _accepted(answer: httpx2.Response, service: Service) -> str:

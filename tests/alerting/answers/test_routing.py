@@ -1,11 +1,16 @@
 """Whom an alert would reach, as alerting answers it: from what is stored, the roster and the routes."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 
+import httpx2
 import pytest
+from fastapi import FastAPI
 
 from tests.alerting.two_rules import RULES
-from uptake_alerting import evaluation
+from uptake_alerting import evaluation, http
+from uptake_alerting.roster_file import RosterFile
+from uptake_alerting.routes import RoutesFile
+from uptake_alerting.rule_file import RulesFile
 
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
 ROSTER = """
@@ -66,6 +71,24 @@ async def test_when_it_would_go(ask, at, severity, told_at, digest):
     assert (told["at"], told["digest"]) == (told_at, digest)
 
 
+async def test_a_rule_about_a_team_reaches_whom_no_account_names(ask):
+    found = (await ask(rule="closure-below-target")).json()
+    assert (found["account"], found["trial"]) == (None, None)
+    assert found["steps"][0]["looked_at"][0] == "nobody is the manager"
+
+
+async def test_the_digest_goes_at_the_hour_of_the_settings(engine, ask, tmp_path):
+    await ask(rule="usage-unhealthy", account="acme")  # writes the files
+    files = RulesFile(None), RosterFile(tmp_path / "roster.yml"), RoutesFile(tmp_path / "routes.yml")
+    app = FastAPI()
+    app.include_router(http.router(engine, *files, lambda: NOW, digest_time=time(6, 30)))
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://alerting") as client:
+        query = {"rule": "usage-unhealthy", "account": "acme", "severity": "info"}
+        found = (await client.get("/api/v1/route", params=query)).json()
+    assert found["steps"][0]["told"][0]["at"] == "2026-05-05T06:30:00Z"
+
+
 @pytest.mark.parametrize(
     ("query", "status", "error"),
     [
@@ -74,6 +97,7 @@ async def test_when_it_would_go(ask, at, severity, told_at, digest):
         ({"rule": "trial-breached", "trial": "o9"}, 404, "unknown_trial"),
         ({"rule": "trial-breached", "account": "acme"}, 400, "invalid_request"),
         ({"rule": "usage-unhealthy"}, 400, "invalid_request"),
+        ({"rule": "closure-below-target", "account": "acme"}, 400, "invalid_request"),
         ({"rule": "usage-unhealthy", "account": "acme", "trial": "o1"}, 400, "invalid_request"),
         ({"rule": "usage-unhealthy", "account": "acme", "at": "soon"}, 400, "invalid_request"),
     ],

@@ -1,7 +1,7 @@
 """The answer to whom an alert of a rule would go, and why: `/api/v1/route`. Decides nothing, and tells nobody."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, time
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -58,6 +58,7 @@ def router(
     rosters: ConfigFile[Roster],
     routes: ConfigFile[Routes],
     clock: Callable[[], datetime],
+    digest_time: time = time(8),
 ) -> APIRouter:
     found = APIRouter()
 
@@ -76,7 +77,7 @@ def router(
         about = await _about(engine, known, account, trial)
         moment, severity = at or clock(), severity or known.severity
         case = Case("", rule, severity, about, delivery=known.delivery_of(severity))
-        book = Book(rosters.current(), routes.current(), moment)
+        book = Book(rosters.current(), routes.current(), moment, digest_time)
         steps = [_step(case, level, book, moment) for level in range(planning.TOP[severity] + 1)]
         return RouteAnswer(rule=rule, account=account, trial=trial, severity=severity, at=moment, steps=steps)
 
@@ -84,10 +85,13 @@ def router(
 
 
 async def _about(engine: AsyncEngine, rule: Rule, account: str | None, trial: str | None) -> About:
-    """The people whom the newest snapshot names."""
-    if (rule.subject_kind == "trial") != (trial is not None) or (account is None) == (trial is None):
-        wanted = "a trial" if rule.subject_kind == "trial" else "an account"
-        raise Problem(400, "invalid_request", f"{rule.name} is about {rule.subject_kind}s: name {wanted}")
+    """The people whom the newest snapshot names; of a team or an installation there is none."""
+    if rule.subject_kind not in ("account", "trial") and account is None and trial is None:
+        return About(rule.name, rule.to, None, None)
+    named = {"account": account is not None, "trial": trial is not None}
+    if [kind for kind, given in named.items() if given] != [rule.subject_kind]:
+        wanted = {"account": "name an account", "trial": "name a trial"}.get(rule.subject_kind, "name neither")
+        raise Problem(400, "invalid_request", f"{rule.name} is about {rule.subject_kind}s: {wanted}")
     async with engine.connect() as connection:
         if trial is not None:
             found = (await store.load_trials(connection, [trial])).get(trial)
