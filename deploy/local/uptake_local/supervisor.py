@@ -58,7 +58,14 @@ class Supervisor:
     async def run(self, program: Program) -> None:
         """Runs a program once, to its end; its lines go to its log. Raises StartFailed with the last of them."""
         output = _Output(program.name, self._logs, _NO_LINE, "white")
-        process = await _spawn(program)
+        try:
+            await self._to_its_end(program, output)
+        finally:
+            output.close()
+
+    @staticmethod
+    async def _to_its_end(program: Program, output: "_Output") -> None:
+        process = await _spawn(program)  # cancelled in here, the transport kills what it has started
         try:
             await output.follow(process)
             if await process.wait() != 0:
@@ -67,7 +74,6 @@ class Supervisor:
             if process.returncode is None:  # cancelled: a second wait belongs to nobody
                 process.kill()
                 await process.wait()
-            output.close()
 
     async def drain(self) -> None:
         """Stops the children one by one, the last started first."""
