@@ -19,6 +19,7 @@ from uptake_alerting.tables import episode, instance, rule_in_force, sample, sub
 SUBJECT = "*"  # the row of an account itself, which says how far it was folded
 _STATE: TypeAdapter[State] = TypeAdapter(State)
 _NEVER = State()
+_UNUSED = {"use_cases", "breadth"}  # half of a snapshot, and no rule asks for it
 SubjectSnapshot = TypeVar("SubjectSnapshot", TeamSnapshot, InstanceSnapshot)
 _KINDS: dict[type, str] = {TeamSnapshot: "team", InstanceSnapshot: "instance"}
 _INSTANCES = select(
@@ -91,7 +92,7 @@ async def save_samples(connection: AsyncConnection, snapshots: Iterable[AccountS
         "account": [account for account, _ in newest],
         "day": [day for _, day in newest],
         "revision": [snapshot.kpis.revision for snapshot in newest.values()],
-        "snapshot": [snapshot.model_dump_json() for snapshot in newest.values()],
+        "snapshot": [snapshot.model_dump_json(exclude=_UNUSED) for snapshot in newest.values()],
     }
     changed: dict[str, set[date]] = {}
     for row in await connection.execute(_SAVE_SAMPLES, rows):
