@@ -17,6 +17,7 @@ from uptake.section import Section
 __all__ = ["ConfigFile", "InvalidConfig", "Section", "check", "line_of", "parse", "read", "write"]
 
 _log = structlog.get_logger(__name__)
+_DEEPEST = 50  # of what stands within each other; the parser takes ever longer for more
 
 
 class InvalidConfig(ValueError):
@@ -52,7 +53,11 @@ _Loader.yaml_implicit_resolvers = {
 def _loaded(text: str) -> tuple[yaml.Node | None, Any]:
     """The same twice: as nodes, which know their lines, and as values. Raises `InvalidConfig`."""
     try:
+        depth = 0
         for event in yaml.parse(text, _Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise RecursionError
             if isinstance(event, yaml.AliasEvent):  # a few lines of them stand for more than any memory holds
                 line = event.start_mark.line + 1 if event.start_mark else 1
                 raise InvalidConfig(f"line {line}: a *reference is not read")

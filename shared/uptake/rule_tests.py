@@ -13,6 +13,7 @@ from uptake.messages.fields import Count, Day, Id, Instant, Label, Slug
 from uptake.section import Section
 
 MAX_DAYS = 4_000
+_FIRST_YEAR, _LAST_YEAR = 1990, 2200  # there is room for reckoning on both sides
 MEAN_DAYS = 28  # of `userdays28`: the user-days that usage is the mean of
 _NOTHING = "_"
 
@@ -151,6 +152,12 @@ class Case(Section):
     def last(self) -> date:
         """The last day that is looked at."""
         return self.start + timedelta(days=self.length - 1)
+
+    @model_validator(mode="after")
+    def _is_of_our_time(self) -> "Case":
+        if not _FIRST_YEAR <= self.start.year <= _LAST_YEAR:
+            raise ValueError(f"start must lie between {_FIRST_YEAR} and {_LAST_YEAR}")
+        return self
 
     @model_validator(mode="after")
     def _is_about_one_thing(self) -> "Case":

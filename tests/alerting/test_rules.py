@@ -30,6 +30,8 @@ def refused(text):
         ("{metric: usage, at_most: 30}", "usage is a ratio: write 30 % or 0.3"),
         ("{metric: usage, at_most: 3 days}", "usage is in ratio, not in days"),
         ("{metric: usage, at_most: seats}", "usage is in ratio, not in seats"),
+        ("{metric: usage, at_most: 1e999999999}", "no such metric of accounts: 1e999999999"),
+        ("{metric: mau, at_most: 1e400 users}", "1e400 is no number, or out of all proportion"),
         ("{metric: usage, at_most: nothing}", "no such metric of accounts: nothing"),
         ("{metric: data_health, is: sick}", "data_health is never sick; one of fresh, stale"),
         ("{metric: data_health, above: 1}", "data_health is a state: compare it with `is`"),
@@ -81,6 +83,7 @@ def test_a_name_stands_once_and_is_not_built_in():
     second = ONE.partition("  rules:\n")[2]
     assert "alert quiet stands twice" in refused(ONE + second)
     assert "built in" in refused(ONE.replace("quiet", "mass-breach"))
+    assert "quiet inhibits itself" in refused(f"{ONE}    inhibits: [quiet]\n")
 
 
 def test_the_fingerprint_follows_what_decides_and_nothing_else():

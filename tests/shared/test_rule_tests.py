@@ -85,3 +85,9 @@ def test_whatever_is_wrong_is_named_with_its_line(text, was, instead, said):
 def test_two_tests_of_one_name_could_not_be_told_apart():
     with pytest.raises(InvalidConfig, match="two tests are called one"):
         config.parse(FILE + FILE.split("tests:\n")[1], RuleTests)
+
+
+@pytest.mark.parametrize("start", ["0001-01-01", "1989-12-31", "2201-01-01", "9999-12-31"])
+def test_a_start_is_of_our_time(start):
+    with pytest.raises(InvalidConfig, match="start must lie between 1990 and 2200"):
+        config.parse(FILE.replace("start: 2026-02-01", f"start: {start}").replace("2026-02-03", start), RuleTests)

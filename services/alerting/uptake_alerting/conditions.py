@@ -120,6 +120,7 @@ LIMITS: Mapping[SubjectKind, tuple[str, ...]] = {
 }
 _SUFFIXES: Mapping[str, Unit] = {"%": "ratio", "days": "days", "day": "days", "hours": "hours", "h": "hours"}
 _LARGEST_RATIO = 10
+_DIGITS = 15  # before or behind the point: no count of anything here has more
 
 
 class Threshold(NamedTuple):
@@ -138,18 +139,26 @@ class Threshold(NamedTuple):
         )
 
 
+def _number(word: str) -> Fraction | None:
+    """Exactly; null of what is none. `1e999999999` would be a fraction of a gigabyte."""
+    try:
+        number = Decimal(word)
+        return Fraction(number) if number.is_finite() and abs(number.adjusted()) <= _DIGITS else None
+    except (InvalidOperation, ValueError):
+        return None
+
+
 def _threshold(value: Any) -> Threshold:
     if isinstance(value, Threshold):
         return value
     words = str(value).replace("%", " %").split()
     if isinstance(value, bool) or not 1 <= len(words) <= 2:
         raise ValueError("must be a number, a number with a unit, or the name of a metric")
-    try:
-        number = Fraction(Decimal(words[0]))
-    except (InvalidOperation, OverflowError, ValueError):
-        if len(words) == 1:
-            return Threshold(None, None, words[0])
-        raise ValueError(f"{words[0]} is no number") from None
+    number = _number(words[0])
+    if number is None and len(words) == 1:
+        return Threshold(None, None, words[0])
+    if number is None:
+        raise ValueError(f"{words[0][:40]} is no number, or out of all proportion")
     unit = _SUFFIXES.get(words[1].lower()) if len(words) == 2 else None
     if len(words) == 2 and unit is None:
         raise ValueError(f"no such unit: {words[1]}; one of %, days, hours, or none at all")

@@ -129,6 +129,8 @@ class Rules(Section):
                 if rule.name in seen:
                     raise refused(f"alert {rule.name} stands twice, or is built in", "groups", at, "rules", number)
                 seen.add(rule.name)
+                if rule.name in rule.inhibits:
+                    raise refused(f"{rule.name} inhibits itself", "groups", at, "rules", number, "inhibits")
                 for name in set(rule.inhibits) - known:
                     raise refused(f"inhibits an unknown alert: {name}", "groups", at, "rules", number, "inhibits")
         return self
