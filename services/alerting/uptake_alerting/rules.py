@@ -118,7 +118,9 @@ class Group(Section):
 
 
 class Rules(Section):
-    groups: tuple[Group, ...] = ()
+    """`groups: []` is no rule at all. A file without it is none: an editor may just be writing it anew."""
+
+    groups: tuple[Group, ...]
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:

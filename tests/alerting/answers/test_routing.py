@@ -100,6 +100,8 @@ async def test_the_digest_goes_at_the_hour_of_the_settings(engine, ask, tmp_path
         ({"rule": "closure-below-target", "account": "acme"}, 400, "invalid_request"),
         ({"rule": "usage-unhealthy", "account": "acme", "trial": "o1"}, 400, "invalid_request"),
         ({"rule": "usage-unhealthy", "account": "acme", "at": "soon"}, 400, "invalid_request"),
+        ({"rule": "usage-unhealthy", "account": "acme", "at": "9999-12-31T23:59:59Z"}, 400, "invalid_request"),
+        ({"rule": "usage-unhealthy", "account": "acme", "at": "0001-01-01T00:00:00Z"}, 400, "invalid_request"),
     ],
 )
 async def test_what_cannot_be_answered(ask, query, status, error):

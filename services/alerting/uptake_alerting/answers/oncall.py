@@ -87,7 +87,7 @@ def router(
     async def on_call(at: At = None, rotation: Rotation = None) -> list[OnCall]:
         """Who is on call, and who comes next."""
         roster = rosters.current()
-        when = _in_range(at) or clock()
+        when = in_range(at) or clock()
         return [_on_call(roster, routes.current(), name, when) for name in _named(roster, rotation)]
 
     @found.get("/gaps")
@@ -119,7 +119,7 @@ def router(
     @found.get("/handover")
     async def hand_over(at: At = None, rotation: Rotation = None) -> list[Handover]:
         """The newest change of people in each rotation by `at`, with the alerts that are open now and pass over."""
-        roster, when = rosters.current(), _in_range(at) or clock()
+        roster, when = rosters.current(), in_range(at) or clock()
         changes = {name: rota.handover(roster, name, when) for name in _named(roster, rotation)}
         async with engine.connect() as connection:
             alerts = await handover.passed(connection, [one.person for one, _ in changes.values() if one is not None])
@@ -128,7 +128,7 @@ def router(
     return found
 
 
-def _in_range(at: datetime | None) -> datetime | None:
+def in_range(at: datetime | None) -> datetime | None:
     if at is not None and not _YEARS[0] <= at.year <= _YEARS[1]:
         raise Problem(400, "invalid_request", f"at: must lie in the years {_YEARS[0]} to {_YEARS[1]}")
     return at

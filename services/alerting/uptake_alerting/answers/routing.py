@@ -13,6 +13,7 @@ from uptake.messages.alerts import Severity
 from uptake.messages.fields import Instant
 from uptake.problems import Problem
 from uptake_alerting import planning, store
+from uptake_alerting.answers.oncall import in_range
 from uptake_alerting.cases import Case
 from uptake_alerting.contacts import Book
 from uptake_alerting.roster import Roster
@@ -75,7 +76,7 @@ def router(
         if known is None:
             raise Problem(404, "unknown_rule", f"no rule is called {rule!r}; `uptake rules list` names them")
         about = await _about(engine, known, account, trial)
-        moment, severity = at or clock(), severity or known.severity
+        moment, severity = in_range(at) or clock(), severity or known.severity
         case = Case("", rule, severity, about, delivery=known.delivery_of(severity))
         book = Book(rosters.current(), routes.current(), moment, digest_time)
         steps = [_step(case, level, book, moment) for level in range(planning.TOP[severity] + 1)]
