@@ -67,10 +67,10 @@ async def test_a_rule_that_was_loosened_takes_its_alert_back_and_one_that_was_ti
     await take(rules(), *days(9, 9), *days(19, 19, account="blue"))
     await follow(rules(few_users(10)))
     await follow(rules(few_users(5)))
-    assert await alerts() == ["few-users acme closed data_revised"]
+    assert await alerts() == ["few-users acme closed rule_changed"]
     await follow(rules(few_users(20)))
     assert await alerts() == [
-        "few-users acme closed data_revised",
+        "few-users acme closed rule_changed",
         "few-users acme firing firing",
         "few-users blue firing firing",
     ]
@@ -132,3 +132,17 @@ async def test_more_accounts_than_one_transaction_takes_are_all_looked_at(monkey
     await take(rules(), *(day for name in names for day in days(9, 9, account=name)))
     await follow(rules(few_users(10)))
     assert await alerts() == [f"few-users {name} firing firing" for name in names]
+
+
+async def test_an_alert_of_a_rule_that_is_about_something_else_now_closes(take, follow, alerts, days):
+    await take(rules(), *days(9, 9))
+    await follow(rules(few_users(10)))
+    assert await follow(rules(LATE_TRIALS | {"alert": "few-users"})) == ["few-users"]
+    assert await alerts() == ["few-users acme closed rule_removed"]
+
+
+async def test_what_a_replica_opened_under_a_file_that_is_no_longer_there_closes(take, follow, alerts, days):
+    await follow(rules())
+    await take(rules(few_users(10)), *days(9, 9))  # it had not seen the new file yet
+    assert await follow(rules()) == ["few-users"]
+    assert await alerts() == ["few-users acme closed rule_removed"]

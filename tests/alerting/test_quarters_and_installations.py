@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from uptake.messages.kpi import InstanceSnapshot, TeamSnapshot
-from uptake_alerting import evaluation, listing, ticker
+from uptake_alerting import evaluation, handling_store, listing, ticker
+from uptake_alerting.handling import Action
 from uptake_alerting.listing import Choice
 from uptake_alerting.rule_file import RulesFile
 
@@ -88,6 +89,20 @@ async def test_a_quarter_that_is_over_ends_its_alert_and_the_next_one_has_its_ow
         "closure-below-target 2026-Q2 closed quarter_over",
         "closure-below-target 2026-Q3 firing firing",
     ]
+
+
+async def test_an_alert_that_was_closed_by_hand_does_not_come_back_before_the_quarter_was_on_target(
+    take, alerts, engine
+):
+    await take(team(3, 5))
+    async with engine.begin() as connection:
+        (found,) = await listing.alerts(connection, Choice(), 100, NOW)
+        action = Action("close", "ce-1", "cli", comment="known")
+        await handling_store.handle(connection, found.episode, action, NOW + timedelta(minutes=5))
+    await take(team(3, 6, revision=10))
+    assert await alerts() == ["closure-below-target 2026-Q2 closed closed_by_hand"]
+    await take(team(6, 7, revision=11), team(6, 9, revision=12))
+    assert len(await alerts()) == 2
 
 
 async def test_an_older_revision_of_the_quarter_changes_nothing(take, alerts):

@@ -121,3 +121,20 @@ def test_a_bad_file_leaves_the_last_good_one_in_force(tmp_path):
     assert [rule.name for rule in rules.current().alerts] == ["quiet"]
     assert "usge" in rules.error
     assert "rules.yml: line 4" in check(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("subject", "line", "problem"),
+    [
+        ("trial", "when: {all: [{reached: breached_on}]}", "write one limit"),
+        ("instance", "when: {any: [{metric: unattributed_hours, at_least: 24}]}", "write one limit"),
+        ("instance", "when: {metric: unattributed_hours, below: 24 hours}", "write one limit"),
+        ("trial", "when: {reached: breached_on}, applies_to: {regions: [emea]}", "applies_to is about accounts"),
+        ("team", "when: {metric: concluded, at_least: 5}, applies_to: {plans: [x]}", "applies_to is about accounts"),
+        ("trial", "when: {reached: breached_on}, clear: {reached: policy_on}", "clear and severity_when are about"),
+    ],
+)
+def test_what_only_a_clock_tells_is_one_limit_and_what_would_be_ignored_is_refused(subject, line, problem):
+    text = f"groups: [{{name: a, rules: [{{alert: x, subject: {subject}, {line}}}]}}]"
+    with pytest.raises(InvalidConfig, match=problem):
+        config.parse(text, Rules)

@@ -85,6 +85,7 @@ async def test_who_runs_a_trial_and_owns_no_account_gets_one(take, make, trial):
     assert "0 accounts, 0 off target; 1 running trials" in headline
 
 
-async def test_an_account_that_left_is_not_told_of(take, make, account_day):
-    await take(account_day(date(2026, 5, 3), 24, churned_at="2026-05-01T00:00:00Z"))
-    assert await make(MONDAY) == []
+@pytest.mark.parametrize(("left", "told"), [("2026-05-01T00:00:00Z", 0), ("9999-01-01T00:00:00Z", 1)])
+async def test_an_account_that_left_is_not_told_of(take, make, account_day, left, told):
+    await take(account_day(date(2026, 5, 3), 24, churned_at=left))
+    assert len(await make(MONDAY)) == told

@@ -18,10 +18,10 @@ def test_accounts_stand_the_worst_first_then_trials_then_what_came_and_went(acco
     ]
     shown = values_of_account(accounts[1])
     old = data_of("adoption-below-target", "account", "low", shown)
-    old = old.model_copy(update={"detected_at": NOW - timedelta(days=20)})
-    new = data_of("usage-unhealthy", "account", "near", shown).model_copy(update={"detected_at": NOW - timedelta(2)})
+    old = old.model_copy(update={"fired_at": NOW - timedelta(days=20)})
+    new = data_of("usage-unhealthy", "account", "near", shown).model_copy(update={"fired_at": NOW - timedelta(2)})
     over = data_of("adoption-below-target", "account", "fine", shown, state="resolved", reason="on_target")
-    over = over.model_copy(update={"detected_at": NOW - timedelta(days=9)})
+    over = over.model_copy(update={"fired_at": NOW - timedelta(days=9)})
     said = weekly("ce-1", MONDAY, accounts, [trial()], [old, new, over], NOW)
     assert said.headline == (
         "Week of 2026-05-04 for ce-1: 4 accounts, 2 off target; 1 running trials; 2 open alerts, 1 new, 1 over"

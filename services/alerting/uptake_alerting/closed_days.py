@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from uptake.messages.kpi import AccountSnapshot
 from uptake_alerting import about, recording, store
-from uptake_alerting.episodes import Change, Outcome, reconcile
+from uptake_alerting.episodes import Change, Ending, Outcome, reconcile
 from uptake_alerting.fold import SAMPLE_DAYS, Judged, State, fold
 from uptake_alerting.judging import judge
 from uptake_alerting.recording import Finding
@@ -29,8 +29,10 @@ async def evaluate(
     fresh: Mapping[str, Sequence[AccountSnapshot]],
     whole: Collection[str],
     now: datetime,
+    orphaned: str = "data_revised",
 ) -> None:
-    """`fresh`: by account, days after all that were folded. `whole`: accounts to fold from their checkpoint on."""
+    """`fresh`: by account, days after all that were folded. `whole`: accounts to fold from their checkpoint on.
+    `orphaned`: why an alert ends that no firing stands behind any more."""
     accounts = sorted(fresh.keys() | set(whole))
     known = await store.load_instances(connection, [*(rule.name for rule in rules), SUBJECT], accounts)
     samples = await store.load_samples(connection, whole)
@@ -54,7 +56,7 @@ async def evaluate(
             if after != before:
                 rows.append(after)
             if spans or is_open:
-                outcomes.append((account, rule, Outcome(state, spans)))
+                outcomes.append((account, rule, Outcome(state, spans, Ending("closed", orphaned))))
         newest[account] = max(days[-1].kpis.as_of, own.state.day or date.min)
         rows.append(replace(own, state=State(day=newest[account])))
     await _tell(connection, outcomes, newest, now)

@@ -19,12 +19,17 @@ async def follow(engine: AsyncEngine, rules: Rules, now: datetime) -> list[str]:
     """The rules that had to be followed. What a crash interrupts is begun again, and comes out the same."""
     async with engine.connect() as connection:
         known = await store.fingerprints(connection)
+        firing = await store.rules_of_open(connection)
     changed = [rule for rule in rules.alerts if known.get(rule.name) != rule.fingerprint]
-    gone = sorted(known.keys() - rules.by_name.keys())
+    gone = sorted((known.keys() | firing) - rules.by_name.keys())  # a replica may have opened one meanwhile
     for name in gone:
         async with engine.begin() as connection:
             await recording.close_rule(connection, name, now)
             await store.forget_rule(connection, name)
+    for rule in changed:
+        async with engine.begin() as connection:  # as if it had always been so, over the days that are kept
+            await recording.close_rule(connection, rule.name, now, but=rule.subject_kind)
+            await store.forget_checkpoints(connection, rule.name)
     if changed:
         await _evaluate(engine, rules, changed, now)
     for rule in changed:
@@ -42,7 +47,7 @@ async def _evaluate(engine: AsyncEngine, rules: Rules, changed: Sequence[Rule], 
         async with engine.begin() as connection:
             found = await store.accounts_after(connection, last, ACCOUNTS_AT_A_TIME)
             await store.lock(connection, [store.SUBJECT], found)
-            await closed_days.evaluate(connection, of_accounts, {}, found, now)
+            await closed_days.evaluate(connection, of_accounts, {}, found, now, orphaned="rule_changed")
         accounts, last = bool(found), found[-1] if found else last
     others = {str(rule.subject_kind) for rule in changed}
     async with engine.begin() as connection:

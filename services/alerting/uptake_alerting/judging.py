@@ -44,7 +44,7 @@ def has_churned(churned_at: datetime | None, snapshot: AccountSnapshot) -> bool:
 
 def _out_of_scope(applies_to: AppliesTo, snapshot: AccountSnapshot) -> Verdict | None:
     kpis, day = snapshot.kpis, snapshot.kpis.as_of
-    if has_churned(snapshot.churned_at, snapshot):
+    if snapshot.churned_at is not None and has_churned(snapshot.churned_at, snapshot):
         return Verdict("gone", "churned")
     if not _is_meant(applies_to, snapshot):
         return Verdict("gone", "out_of_scope")

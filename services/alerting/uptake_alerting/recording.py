@@ -49,10 +49,12 @@ async def write(connection: AsyncConnection, findings: Iterable[Finding], now: d
     await handling_store.drop_acks(connection, worse, now)
 
 
-async def close_rule(connection: AsyncConnection, name: str, now: datetime) -> None:
-    """Of a rule that is gone, everything ends, and quietly."""
+async def close_rule(connection: AsyncConnection, name: str, now: datetime, but: str | None = None) -> None:
+    """Of a rule that is gone, everything ends, and quietly; `but` of one kind of subject."""
     ended = {"state": "closed", "reason": "rule_removed", "detected_at": now}
     for data in await store.open_data(connection, name):
+        if data.subject_kind == but:
+            continue
         said = wording.summary(data.rule, data.subject, data.values, "closed", "rule_removed", data.annotations)
         over = data.model_copy(update=ended | {"summary": said})
         moved = {"state": "closed", "reason": "rule_removed", "ended_at": now, "look_at": now}

@@ -109,7 +109,19 @@ class Rule(Section):
             raise ValueError("clear is looser than when: one value would fire and resolve at once")
         if kind != "account" and (self.hold != Hold() or self.keep != Hold() or self.one_shot):
             raise ValueError("for, keep_firing_for and one_shot are about closed days, which only accounts have")
+        if kind != "account" and self.applies_to.model_fields_set:
+            raise ValueError("applies_to is about accounts")
+        if kind in ("trial", "instance"):
+            self._fits_the_clock(self.when)
         return self
+
+    def _fits_the_clock(self, when: Condition) -> None:
+        """Only a clock judges it: one limit, and nothing beside it."""
+        if self.clear is not None or self.severity_when:
+            raise ValueError("clear and severity_when are about closed days, which only accounts have")
+        limit = [name for name in when.comparisons if name in ("at_least", "above")]
+        if when.reached is None and not (limit and when.comparisons[limit[0]].number is not None):
+            raise ValueError("when: a clock alone tells this; write one limit: `reached`, or at_least with a number")
 
 
 class Group(Section):

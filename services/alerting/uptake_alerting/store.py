@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import ARRAY, Column, ColumnElement, Text, any_, cast, delete, func, select, text
+from sqlalchemy import ARRAY, Column, ColumnElement, Text, any_, cast, delete, func, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -170,10 +170,13 @@ async def lock(connection: AsyncConnection, rules: Collection[str], subjects: Co
     """The instances, made where they are new. A second evaluation waits here, then reads what the first one wrote."""
     if not rules or not subjects:
         return []
-    await connection.execute(_MAKE, {"rule": list(rules), "subject": list(subjects)})
     mine = (_is_one_of(instance.c.rule, rules), _is_one_of(instance.c.subject, subjects))
-    ordered = _INSTANCES.where(*mine).order_by(instance.c.rule, instance.c.subject)
-    return await _instances(connection, ordered.with_for_update())
+    ordered = _INSTANCES.where(*mine).order_by(instance.c.rule, instance.c.subject).with_for_update()
+    found = await _instances(connection, ordered)
+    if len(found) < len(set(rules)) * len(set(subjects)):
+        await connection.execute(_MAKE, {"rule": list(rules), "subject": list(subjects)})
+        found = await _instances(connection, ordered)
+    return found
 
 
 async def lock_due(connection: AsyncConnection, rules: Collection[str], now: datetime, limit: int) -> list[Instance]:
@@ -298,6 +301,16 @@ async def save_fingerprint(connection: AsyncConnection, name: str, fingerprint: 
     await connection.execute(
         statement.on_conflict_do_update(index_elements=["name"], set_={"fingerprint": fingerprint})
     )
+
+
+async def rules_of_open(connection: AsyncConnection) -> set[str]:
+    """The rules that alerts are open of."""
+    mine = select(episode.c.rule).where(episode.c.ended_at.is_(None)).distinct()
+    return set(await connection.scalars(mine))
+
+
+async def forget_checkpoints(connection: AsyncConnection, name: str) -> None:
+    await connection.execute(update(instance).where(instance.c.rule == name).values(checkpoint=null()))
 
 
 async def forget_rule(connection: AsyncConnection, name: str) -> None:

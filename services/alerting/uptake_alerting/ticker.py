@@ -15,9 +15,15 @@ from uptake_alerting.rules import Rules
 async def run(engine: AsyncEngine, rules: RulesFile, tick_s: float, on_tick: Callable[[datetime], None]) -> None:
     """Until cancelled. A tick that was missed is not lost: the next one finds the same."""
 
+    followed: Rules | None = None
+
     async def step() -> float:
-        now = utc_now()
-        await tick(engine, rules.current(), now)
+        nonlocal followed
+        now, current = utc_now(), rules.current()
+        if current is not followed:  # two replicas with different files must not undo each other's work for ever
+            await following.follow(engine, current, now)
+            followed = current
+        await tick(engine, current, now)
         on_tick(now)
         return tick_s
 
@@ -25,7 +31,6 @@ async def run(engine: AsyncEngine, rules: RulesFile, tick_s: float, on_tick: Cal
 
 
 async def tick(engine: AsyncEngine, rules: Rules, now: datetime) -> None:
-    await following.follow(engine, rules, now)
     looked_at = limits.DUE_LIMIT
     while looked_at == limits.DUE_LIMIT:
         async with engine.begin() as connection:

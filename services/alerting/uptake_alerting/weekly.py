@@ -18,6 +18,7 @@ from uptake.messages.alerts import AlertData
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
 from uptake_alerting import wall, wording
 from uptake_alerting.dispatch import InForce
+from uptake_alerting.judging import has_churned
 from uptake_alerting.outbox import delivery_id
 from uptake_alerting.people import Person
 from uptake_alerting.planning import MACHINES
@@ -105,7 +106,7 @@ async def _weeks(connection: AsyncConnection, due: Mapping[str, date], now: date
     found: dict[str, Week] = defaultdict(Week)
     for stored in await connection.scalars(_NEWEST):
         snapshot = AccountSnapshot.model_validate_json(stored)
-        if snapshot.owner in due and snapshot.churned_at is None:
+        if snapshot.owner in due and not has_churned(snapshot.churned_at, snapshot):
             found[str(snapshot.owner)].accounts.append(snapshot)
     for stored in await connection.scalars(select(cast(trial.c.snapshot, Text)).order_by(trial.c.opportunity)):
         running = TrialSnapshot.model_validate_json(stored)
@@ -122,7 +123,7 @@ async def _weeks(connection: AsyncConnection, due: Mapping[str, date], now: date
 async def _write(
     connection: AsyncConnection, person: str, monday: date, week: Week, in_force: InForce, now: datetime
 ) -> int:
-    """1 if this call did it. Somebody with nothing to hear, or whom no channel serves, is not looked at again."""
+    """How many notices. Somebody with nothing to hear, or whom no channel serves, is not looked at again."""
     first = upsert(weekly).values(person=person, week=monday).on_conflict_do_nothing()
     if not (await connection.execute(first)).rowcount:
         return 0

@@ -77,7 +77,7 @@ def router(
             raise Problem(404, "unknown_rule", f"no rule is called {rule!r}; `uptake rules list` names them")
         about = await _about(engine, known, account, trial)
         moment, severity = in_range(at) or clock(), severity or known.severity
-        case = Case("", rule, severity, about, delivery=known.delivery_of(severity))
+        case = Case("", rule, severity, about, known.delivery_of(severity), known.bypass_quiet_hours)
         book = Book(rosters.current(), routes.current(), moment, digest_time)
         steps = [_step(case, level, book, moment) for level in range(planning.TOP[severity] + 1)]
         return RouteAnswer(rule=rule, account=account, trial=trial, severity=severity, at=moment, steps=steps)

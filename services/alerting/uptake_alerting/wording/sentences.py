@@ -122,6 +122,7 @@ ENDINGS = {
     "date_corrected": "its dates were corrected",
     "churned": "the account has churned",
     "rule_removed": "the rule was removed",
+    "rule_changed": "the rule was changed, and it would not have fired",
     "closed_by_hand": "somebody closed it by hand",
     "one_shot": "it is told once",
 }

@@ -27,7 +27,7 @@ def weekly(
     if not (accounts or trials or alerts):
         return None
     since = now - timedelta(days=7)
-    opened = [one for one in alerts if one.detected_at > since]
+    opened = [one for one in alerts if one.fired_at is not None and one.fired_at > since]
     over = [one for one in alerts if one.state in ("resolved", "closed")]
     off = sum(one.kpis.adoption.status == "off_target" for one in accounts)
     headline = (
