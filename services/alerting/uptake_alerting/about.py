@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from uptake.messages.kpi import AccountSnapshot, InstanceSnapshot, TeamSnapshot, TrialSnapshot
+from uptake.messages.kpi import AccountDay, InstanceSnapshot, TeamSnapshot, TrialSnapshot
 from uptake_alerting import wording
 
 
@@ -20,7 +20,7 @@ class About:
     labels: dict[str, str]
 
 
-def of_account(history: Sequence[AccountSnapshot]) -> About:
+def of_account(history: Sequence[AccountDay]) -> About:
     """`history`: closed days in their order. The numbers are of the newest day that has any."""
     newest = history[-1]
     shown = next((one for one in reversed(history) if one.kpis.mau is not None), newest)

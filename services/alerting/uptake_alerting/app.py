@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake import broker, config, cursor, database, problems, subjects, telemetry
 from uptake.clock import utc_now
-from uptake.messages.kpi import AccountSnapshot, InstanceSnapshot, TeamSnapshot, TrialSnapshot
+from uptake.messages.kpi import AccountDay, InstanceSnapshot, TeamSnapshot, TrialSnapshot
 from uptake.reader import Cursor, Entry, Reader
 from uptake.refusing import refuse
 from uptake.start import start
@@ -62,7 +62,7 @@ from uptake_alerting.telemetry import Telemetry
 
 KPI_SUBJECTS = ("kpi.account.v1.*", "kpi.trial.v1.*", "kpi.team.v1", "kpi.instance.v1.*")
 _KINDS: dict[str, type[Snapshot]] = {
-    "account": AccountSnapshot,
+    "account": AccountDay,
     "trial": TrialSnapshot,
     "team": TeamSnapshot,
     "instance": InstanceSnapshot,
@@ -120,7 +120,7 @@ def spare_the_collector() -> None:
     """What is there at start is never garbage, and a batch makes tens of thousands of objects that go with it: looking
     through all of them again and again held up the event loop, and took nearly half the time of an evaluation."""
     gc.freeze()
-    gc.set_threshold(25_000, 20, 100)
+    gc.set_threshold(100_000, 20, 100)
 
 
 def build(settings: AlertingSettings) -> FastAPI:

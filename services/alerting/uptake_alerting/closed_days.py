@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from uptake.messages.kpi import AccountSnapshot
+from uptake.messages.kpi import AccountDay
 from uptake_alerting import about, recording, store
 from uptake_alerting.episodes import Change, Ending, Outcome, reconcile
 from uptake_alerting.fold import SAMPLE_DAYS, Judged, State, fold
@@ -26,7 +26,7 @@ _NEVER = State()
 async def evaluate(
     connection: AsyncConnection,
     rules: Sequence[Rule],
-    fresh: Mapping[str, Sequence[AccountSnapshot]],
+    fresh: Mapping[str, Sequence[AccountDay]],
     whole: Collection[str],
     now: datetime,
     orphaned: str = "data_revised",
@@ -91,7 +91,7 @@ def _is_past(change: Change, newest: date) -> bool:
     return change.ended_at is not None and change.ended_at.date() < newest
 
 
-def _until(history: Sequence[AccountSnapshot], change: Change) -> Sequence[AccountSnapshot]:
+def _until(history: Sequence[AccountDay], change: Change) -> Sequence[AccountDay]:
     """The closed days that had come when it ended; all while it lasts. The oldest kept one, where it ended before."""
     ended_at = change.ended_at
     if ended_at is None:
@@ -99,7 +99,7 @@ def _until(history: Sequence[AccountSnapshot], change: Change) -> Sequence[Accou
     return [one for one in history if one.closed_at is not None and one.closed_at <= ended_at] or history[:1]
 
 
-def _judged(rule: Rule, days: Sequence[AccountSnapshot]) -> list[Judged]:
+def _judged(rule: Rule, days: Sequence[AccountDay]) -> list[Judged]:
     # A snapshot that does not say when its day closed is no sample: samples are closed days.
     return [Judged(s.kpis.as_of, s.closed_at, judge(rule, s)) for s in days if s.closed_at is not None]
 
@@ -109,7 +109,7 @@ def _slim(state: State) -> State:
     return _NEVER if state.condition == "ok" else state
 
 
-def _after(checkpoint: date | None, days: Sequence[AccountSnapshot]) -> Sequence[AccountSnapshot]:
+def _after(checkpoint: date | None, days: Sequence[AccountDay]) -> Sequence[AccountDay]:
     """What arrives of days that were folded in for good changes nothing any more."""
     return days if checkpoint is None else [one for one in days if one.kpis.as_of > checkpoint]
 

@@ -4,29 +4,41 @@ Source: the domain definition; ratios are compared as rationals, thresholds are 
 true nor false: it has a reason.
 """
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from uptake.messages.kpi import AccountSnapshot, InstanceSnapshot, TeamSnapshot, TrialSnapshot
+from uptake.messages.kpi import AccountDay, InstanceSnapshot, TeamSnapshot, TrialSnapshot
 from uptake.section import Section
 from uptake_alerting.wall import start_of
 
 SubjectKind = Literal["account", "trial", "team", "instance"]
 Unit = Literal["ratio", "users", "seats", "days", "hours", "count", "state"]
-Value = Fraction | int | str
-Snapshot = AccountSnapshot | TrialSnapshot | TeamSnapshot | InstanceSnapshot
+Snapshot = AccountDay | TrialSnapshot | TeamSnapshot | InstanceSnapshot
 
 
 class Unknown(NamedTuple):
     """A number that nobody knows, and why."""
 
     reason: str
+
+
+class Ratio(NamedTuple):
+    """A fraction that is not reduced, which takes most of the time. The denominator is positive."""
+
+    numerator: int
+    denominator: int
+
+
+Number = Ratio | Fraction | int
+Value = Number | str
+Test = Callable[[Any], bool | Unknown]
 
 
 class Due(NamedTuple):
@@ -45,11 +57,17 @@ class Metric(NamedTuple):
 
 
 def _ratio(num: int | None, den: int | None, reason: str | None) -> Value | Unknown:
-    return Unknown(reason or "unknown") if num is None or not den else Fraction(num, den)
+    return Unknown(reason or "unknown") if num is None or den is None or den <= 0 else Ratio(num, den)
+
+
+@lru_cache(maxsize=1_000)
+def _decimal(value: float) -> Fraction:
+    """As it is written."""
+    return Fraction(str(value))
 
 
 def _target(value: float | None, reason: str | None) -> Value | Unknown:
-    return Unknown(reason or "no_target") if value is None else Fraction(str(value))
+    return Unknown(reason or "no_target") if value is None else _decimal(value)
 
 
 def _count(value: int | None, reason: str | None) -> Value | Unknown:
@@ -60,25 +78,25 @@ def _days(first: date | None, last: date, reason: str) -> Value | Unknown:
     return Unknown(reason) if first is None else (last - first).days
 
 
-def _to_step(one: AccountSnapshot) -> Value | Unknown:
+def _to_step(one: AccountDay) -> Value | Unknown:
     adoption = one.kpis.adoption
     if adoption.n is None or adoption.band_end is None:
         return Unknown("no_later_step")
     return adoption.band_end - adoption.n
 
 
-def _rise(one: AccountSnapshot) -> Value | Unknown:
+def _rise(one: AccountDay) -> Value | Unknown:
     adoption = one.kpis.adoption
     if adoption.target is None or adoption.next_target is None:
         return Fraction(0)
-    return Fraction(str(adoption.next_target)) - Fraction(str(adoption.target))
+    return _decimal(adoption.next_target) - _decimal(adoption.target)
 
 
 def _status(status: str, reason: str | None) -> Value | Unknown:
     return Unknown(reason or "unknown") if status == "unknown" else status
 
 
-def _health(one: AccountSnapshot) -> Value | Unknown:
+def _health(one: AccountDay) -> Value | Unknown:
     return Unknown("no_telemetry") if one.kpis.data_health == "none" else one.kpis.data_health
 
 
@@ -109,7 +127,7 @@ METRICS: Mapping[SubjectKind, Mapping[str, Metric]] = {
     },
     "team": {
         "closure": Metric("ratio", lambda s: _ratio(s.team.closure.num, s.team.closure.den, s.team.closure.reason)),
-        "target": Metric("ratio", lambda s: Fraction(str(s.team.closure.target))),
+        "target": Metric("ratio", lambda s: _decimal(s.team.closure.target)),
         "concluded": Metric("count", lambda s: s.team.closure.den),
     },
     "instance": {"unattributed_hours": Metric("hours", lambda s: Unknown("only_the_clock_tells"))},
@@ -168,10 +186,10 @@ def _threshold(value: Any) -> Threshold:
 
 Limit = Annotated[Any, BeforeValidator(_threshold)]
 _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "below": lambda value, limit: value < limit,
-    "at_most": lambda value, limit: value <= limit,
-    "above": lambda value, limit: value > limit,
-    "at_least": lambda value, limit: value >= limit,
+    "below": operator.lt,
+    "at_most": operator.le,
+    "above": operator.gt,
+    "at_least": operator.ge,
 }
 
 
@@ -225,23 +243,14 @@ class Condition(Section):
 
     def test(self, snapshot: Snapshot, kind: SubjectKind) -> bool | Unknown:
         """Exact. `all` is unknown when none is false and one is unknown; `any` likewise."""
-        if self.all:
-            return _all([one.test(snapshot, kind) for one in self.all])
-        if self.any:
-            return _any([one.test(snapshot, kind) for one in self.any])
-        if self.metric is None:
-            return Unknown("only_the_clock_tells")
-        return self._compared(snapshot, METRICS[kind])
+        test = self._tests.get(kind)
+        if test is None:
+            test = self._tests[kind] = _test_of(self, kind)
+        return test(snapshot)
 
-    def _compared(self, snapshot: Snapshot, metrics: Mapping[str, Metric]) -> bool | Unknown:
-        value = metrics[self.metric or ""].of(snapshot)
-        if isinstance(value, Unknown):
-            return value
-        if self.is_ is not None:
-            return value == self.is_
-        ((order, limit),) = self.comparisons.items()
-        bound = limit.number if limit.metric is None else metrics[limit.metric].of(snapshot)
-        return bound if isinstance(bound, Unknown) else _ORDERS[order](value, bound)
+    @cached_property
+    def _tests(self) -> dict[SubjectKind, Test]:
+        return {}
 
     def due(self, snapshot: TrialSnapshot | InstanceSnapshot) -> Due | None:
         """When the clock alone makes it true, and on which day; null when it will not."""
@@ -298,13 +307,57 @@ def _mismatch(metric: str | None, unit: Unit, other: Unit) -> str:
     return f"{metric} is in {unit}, not in {other}"
 
 
-def _all(found: Sequence[bool | Unknown]) -> bool | Unknown:
-    if any(one is False for one in found):
-        return False
-    return next((one for one in found if isinstance(one, Unknown)), True)
+def _test_of(condition: Condition, kind: SubjectKind) -> Test:
+    """Looked up once: a close asks each condition of ten thousands of snapshots."""
+    if condition.all or condition.any:
+        parts = [_test_of(one, kind) for one in (*condition.all, *condition.any)]
+        return _joined(parts, decisive=not condition.all)
+    if condition.metric is None:
+        return lambda snapshot: Unknown("only_the_clock_tells")
+    value_of = METRICS[kind][condition.metric].of
+    if condition.is_ is not None:
+        return _equals(value_of, condition.is_)
+    ((order, limit),) = condition.comparisons.items()
+    bound_of = METRICS[kind][limit.metric].of if limit.metric is not None else lambda snapshot: limit.number
+    return _compares(value_of, _ORDERS[order], bound_of)
 
 
-def _any(found: Sequence[bool | Unknown]) -> bool | Unknown:
-    if any(one is True for one in found):
-        return True
-    return next((one for one in found if isinstance(one, Unknown)), False)
+def _joined(parts: Sequence[Test], decisive: bool) -> Test:
+    """One part that is `decisive` is enough: false of `all`, true of `any`."""
+
+    def test(snapshot: Any) -> bool | Unknown:
+        found: bool | Unknown = not decisive
+        for part in parts:
+            one = part(snapshot)
+            if one is decisive:
+                return one
+            if isinstance(one, Unknown) and not isinstance(found, Unknown):
+                found = one
+        return found
+
+    return test
+
+
+def _equals(value_of: Callable[[Any], Value | Unknown], state: str) -> Test:
+    def test(snapshot: Any) -> bool | Unknown:
+        value = value_of(snapshot)
+        return value if isinstance(value, Unknown) else value == state
+
+    return test
+
+
+def _compares(
+    value_of: Callable[[Any], Any], order: Callable[[int, int], bool], bound_of: Callable[[Any], Any]
+) -> Test:
+    """Crosswise, in integers: as exact as fractions are, and nothing needs to be reduced."""
+
+    def test(snapshot: Any) -> bool | Unknown:
+        value = value_of(snapshot)
+        if isinstance(value, Unknown):
+            return value
+        bound = bound_of(snapshot)
+        if isinstance(bound, Unknown):
+            return bound
+        return order(value.numerator * bound.denominator, bound.numerator * value.denominator)
+
+    return test

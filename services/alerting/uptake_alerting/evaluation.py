@@ -10,7 +10,7 @@ from datetime import date, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from uptake.messages.kpi import AccountSnapshot, InstanceSnapshot, TeamSnapshot, TrialSnapshot
+from uptake.messages.kpi import AccountDay, InstanceSnapshot, TeamSnapshot, TrialSnapshot
 from uptake_alerting import closed_days, limits, quarters, store
 from uptake_alerting.conditions import Snapshot
 from uptake_alerting.rules import Rules
@@ -24,7 +24,7 @@ async def take(connection: AsyncConnection, snapshots: Iterable[Snapshot], rules
     half of it would be a truth that never was. Then all days are, since earlier parts may have changed any of them.
     """
     known = list(snapshots)
-    await _take_accounts(connection, [s for s in known if isinstance(s, AccountSnapshot)], rules, now)
+    await _take_accounts(connection, [s for s in known if isinstance(s, AccountDay)], rules, now)
     trials = await store.save_trials(connection, (s for s in known if isinstance(s, TrialSnapshot)))
     await limits.evaluate_trials(connection, rules, trials, now)
     instances = await store.save_subjects(connection, (s for s in known if isinstance(s, InstanceSnapshot)))
@@ -34,7 +34,7 @@ async def take(connection: AsyncConnection, snapshots: Iterable[Snapshot], rules
 
 
 async def _take_accounts(
-    connection: AsyncConnection, snapshots: Sequence[AccountSnapshot], rules: Rules, now: datetime
+    connection: AsyncConnection, snapshots: Sequence[AccountDay], rules: Rules, now: datetime
 ) -> None:
     if not snapshots:
         return
@@ -44,7 +44,7 @@ async def _take_accounts(
     last = {s.account: s for s in snapshots}
     complete = {account for account, s in last.items() if s.part == s.parts}
     whole = {s.account for s in snapshots if s.parts > 1} & complete
-    newest = defaultdict[str, dict[date, AccountSnapshot]](dict)
+    newest = defaultdict[str, dict[date, AccountDay]](dict)
     for snapshot in snapshots:
         account, day = snapshot.account, snapshot.kpis.as_of
         if account not in complete or day not in saved.get(account, ()):

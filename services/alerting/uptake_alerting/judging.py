@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from uptake.messages.alerts import Severity
-from uptake.messages.kpi import AccountSnapshot, AdoptionKpi, TeamSnapshot
+from uptake.messages.kpi import AccountDay, AdoptionKpi, TeamSnapshot
 from uptake_alerting.conditions import SubjectKind, Unknown
 from uptake_alerting.rules import AppliesTo, Rule
 from uptake_alerting.wall import start_of
@@ -26,7 +26,7 @@ class Verdict(NamedTuple):
     severity: Severity | None = None
 
 
-def judge(rule: Rule, snapshot: AccountSnapshot) -> Verdict:
+def judge(rule: Rule, snapshot: AccountDay) -> Verdict:
     """One closed day of an account."""
     return _out_of_scope(rule.applies_to, snapshot) or _by_condition(rule, snapshot, "account")
 
@@ -35,14 +35,14 @@ def judge_team(rule: Rule, snapshot: TeamSnapshot) -> Verdict:
     return _by_condition(rule, snapshot, "team")
 
 
-def has_churned(churned_at: datetime | None, snapshot: AccountSnapshot) -> bool:
+def has_churned(churned_at: datetime | None, snapshot: AccountDay) -> bool:
     """By the end of the day. Compared in UTC: the year 9999, for "never", has no local time east of it."""
     if churned_at is None:
         return False
     return churned_at < start_of(snapshot.kpis.as_of + timedelta(days=1), snapshot.kpis.time_zone)
 
 
-def _out_of_scope(applies_to: AppliesTo, snapshot: AccountSnapshot) -> Verdict | None:
+def _out_of_scope(applies_to: AppliesTo, snapshot: AccountDay) -> Verdict | None:
     kpis, day = snapshot.kpis, snapshot.kpis.as_of
     if snapshot.churned_at is not None and has_churned(snapshot.churned_at, snapshot):
         return Verdict("gone", "churned")
@@ -64,7 +64,7 @@ def _is_before(from_day: int, adoption: AdoptionKpi) -> bool:
     return adoption.status in ("not_started", "ramping") or (adoption.n is not None and adoption.n < from_day)
 
 
-def _is_meant(applies_to: AppliesTo, snapshot: AccountSnapshot) -> bool:
+def _is_meant(applies_to: AppliesTo, snapshot: AccountDay) -> bool:
     return (
         (not applies_to.segments or snapshot.segment in applies_to.segments)
         and (not applies_to.regions or snapshot.region in applies_to.regions)
@@ -72,7 +72,7 @@ def _is_meant(applies_to: AppliesTo, snapshot: AccountSnapshot) -> bool:
     )
 
 
-def _by_condition(rule: Rule, snapshot: AccountSnapshot | TeamSnapshot, kind: SubjectKind) -> Verdict:
+def _by_condition(rule: Rule, snapshot: AccountDay | TeamSnapshot, kind: SubjectKind) -> Verdict:
     assert rule.when is not None  # noqa: S101  # built-in rules are never judged
     fires = rule.when.test(snapshot, kind)
     if isinstance(fires, Unknown):
@@ -87,5 +87,5 @@ def _by_condition(rule: Rule, snapshot: AccountSnapshot | TeamSnapshot, kind: Su
     return Verdict("clear", rule.clear.is_ or "cleared") if clears else Verdict("band", "between")
 
 
-def _severity(rule: Rule, snapshot: AccountSnapshot | TeamSnapshot, kind: SubjectKind) -> Severity:
+def _severity(rule: Rule, snapshot: AccountDay | TeamSnapshot, kind: SubjectKind) -> Severity:
     return next((step.severity for step in rule.severity_when if step.when.test(snapshot, kind) is True), rule.severity)

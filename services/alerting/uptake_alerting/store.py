@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -11,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from uptake.messages.alerts import AlertData
-from uptake.messages.kpi import AccountSnapshot, InstanceSnapshot, TeamSnapshot, TrialSnapshot
+from uptake.messages.kpi import AccountDay, InstanceSnapshot, TeamSnapshot, TrialSnapshot
 from uptake_alerting.episodes import Episode
 from uptake_alerting.fold import State
 from uptake_alerting.tables import episode, instance, rule_in_force, sample, subject_snapshot, trial
@@ -19,7 +20,6 @@ from uptake_alerting.tables import episode, instance, rule_in_force, sample, sub
 SUBJECT = "*"  # the row of an account itself, which says how far it was folded
 _STATE: TypeAdapter[State] = TypeAdapter(State)
 _NEVER = State()
-_UNUSED = {"use_cases", "breadth"}  # half of a snapshot, and no rule asks for it
 SubjectSnapshot = TypeVar("SubjectSnapshot", TeamSnapshot, InstanceSnapshot)
 _KINDS: dict[type, str] = {TeamSnapshot: "team", InstanceSnapshot: "instance"}
 _INSTANCES = select(
@@ -79,9 +79,9 @@ class Instance:
     checkpoint: State
 
 
-async def save_samples(connection: AsyncConnection, snapshots: Iterable[AccountSnapshot]) -> dict[str, set[date]]:
+async def save_samples(connection: AsyncConnection, snapshots: Iterable[AccountDay]) -> dict[str, set[date]]:
     """Keep what is news: the days that are new or have a later revision now, by account."""
-    newest: dict[tuple[str, date], AccountSnapshot] = {}
+    newest: dict[tuple[str, date], AccountDay] = {}
     for snapshot in snapshots:
         key = (snapshot.account, snapshot.kpis.as_of)
         if key not in newest or newest[key].kpis.revision < snapshot.kpis.revision:
@@ -92,7 +92,7 @@ async def save_samples(connection: AsyncConnection, snapshots: Iterable[AccountS
         "account": [account for account, _ in newest],
         "day": [day for _, day in newest],
         "revision": [snapshot.kpis.revision for snapshot in newest.values()],
-        "snapshot": [snapshot.model_dump_json(exclude=_UNUSED) for snapshot in newest.values()],
+        "snapshot": [snapshot.model_dump_json() for snapshot in newest.values()],
     }
     changed: dict[str, set[date]] = {}
     for row in await connection.execute(_SAVE_SAMPLES, rows):
@@ -217,9 +217,9 @@ async def save_instances(connection: AsyncConnection, rows: Sequence[tuple[Insta
 
 async def load_samples(
     connection: AsyncConnection, accounts: Collection[str], before: Mapping[str, date] | None = None
-) -> dict[str, list[AccountSnapshot]]:
+) -> dict[str, list[AccountDay]]:
     """All samples of the accounts in order of days, or those before a day of each account."""
-    found: dict[str, list[AccountSnapshot]] = {}
+    found: dict[str, list[AccountDay]] = {}
     if not accounts:
         return found
     mine = select(sample.c.account, sample.c.day, cast(sample.c.snapshot, Text).label("snapshot"))
@@ -228,22 +228,22 @@ async def load_samples(
         mine = mine.where(sample.c.day < max(before.values()))
     for row in await connection.execute(mine.order_by(sample.c.account, sample.c.day)):
         if before is None or row.day < before[row.account]:
-            found.setdefault(row.account, []).append(AccountSnapshot.model_validate_json(row.snapshot))
+            found.setdefault(row.account, []).append(AccountDay.model_validate_json(row.snapshot))
     return found
 
 
-async def newest_sample(connection: AsyncConnection, account: str) -> AccountSnapshot | None:
+async def newest_sample(connection: AsyncConnection, account: str) -> AccountDay | None:
     snapshot = select(cast(sample.c.snapshot, Text)).where(sample.c.account == account)
     found = await connection.scalar(snapshot.order_by(sample.c.day.desc()).limit(1))
-    return None if found is None else AccountSnapshot.model_validate_json(found)
+    return None if found is None else AccountDay.model_validate_json(found)
 
 
-async def load_recent(connection: AsyncConnection, newest: Mapping[str, date]) -> dict[str, list[AccountSnapshot]]:
+async def load_recent(connection: AsyncConnection, newest: Mapping[str, date]) -> dict[str, list[AccountDay]]:
     """The samples that a message tells of: two weeks up to the newest day of each account, and four weeks before."""
-    found: dict[str, list[AccountSnapshot]] = {}
+    found: dict[str, list[AccountDay]] = {}
     days = {"account": list(newest), "newest": list(newest.values())}
     for row in await connection.execute(_RECENT, days) if newest else ():
-        found.setdefault(row.account, []).append(AccountSnapshot.model_validate_json(row.snapshot))
+        found.setdefault(row.account, []).append(AccountDay.model_validate_json(row.snapshot))
     return found
 
 
@@ -344,5 +344,6 @@ def _is_one_of(column: Column[str], names: Collection[str]) -> ColumnElement[boo
     return column == any_(cast(list(names), ARRAY(Text)))
 
 
+@lru_cache(maxsize=1_000)  # most accounts are well, or fell ill on the same day
 def _state(stored: str | None) -> State:
     return _NEVER if stored is None else _STATE.validate_json(stored)

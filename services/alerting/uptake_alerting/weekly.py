@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uptake.clock import utc_now
 from uptake.loops import forever
 from uptake.messages.alerts import AlertData
-from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
+from uptake.messages.kpi import AccountDay, TrialSnapshot
 from uptake_alerting import wall, wording
 from uptake_alerting.dispatch import InForce
 from uptake_alerting.judging import has_churned
@@ -40,7 +40,7 @@ _WHY = "this is your week, and this channel serves you"
 class Week:
     """What one person hears. `alerts`: those that were open in the week, as they are now."""
 
-    accounts: list[AccountSnapshot] = field(default_factory=list)
+    accounts: list[AccountDay] = field(default_factory=list)
     trials: list[TrialSnapshot] = field(default_factory=list)
     alerts: list[AlertData] = field(default_factory=list)
 
@@ -105,7 +105,7 @@ def _monday(name: str, in_force: InForce, now: datetime) -> date | None:
 async def _weeks(connection: AsyncConnection, due: Mapping[str, date], now: datetime) -> dict[str, Week]:
     found: dict[str, Week] = defaultdict(Week)
     for stored in await connection.scalars(_NEWEST):
-        snapshot = AccountSnapshot.model_validate_json(stored)
+        snapshot = AccountDay.model_validate_json(stored)
         if snapshot.owner in due and not has_churned(snapshot.churned_at, snapshot):
             found[str(snapshot.owner)].accounts.append(snapshot)
     for stored in await connection.scalars(select(cast(trial.c.snapshot, Text)).order_by(trial.c.opportunity)):

@@ -106,14 +106,14 @@ class BreadthKpi(Message):
     per_user: RatioKpi
 
 
-class AccountSnapshot(Message):
-    """One closed day of one account. Subject: `kpi.account.v1.<token of the account>`.
+class AccountDay(Message):
+    """One closed day of one account, without what it did by use case: all that an alert is about.
 
     One change often revises many days. They are published oldest first as parts `part` of `parts`: what is between the
     first and the last is neither the old truth nor the new one, so a reader judges at the last.
-    `closed_at`: the instant at which the day closed. `use_cases` and `breadth` are by the taxonomy in force when the
-    day was published. `features_first_used`: those that the account had never used before this day. `import_id`: the
-    import that made this revision, if one did. `facts_to`: the sequence in FACTS up to which facts were known.
+    `closed_at`: the instant at which the day closed. `features_first_used`: those that the account had never used
+    before this day. `import_id`: the import that made this revision, if one did. `facts_to`: the sequence in FACTS up
+    to which facts were known.
     """
 
     account: str
@@ -138,9 +138,17 @@ class AccountSnapshot(Message):
     import_id: str | None = None
     facts_to: int | None = None
     kpis: AccountKpis
+    features_first_used: list[str] = Field(default_factory=list)
+
+
+class AccountSnapshot(AccountDay):
+    """One closed day of one account. Subject: `kpi.account.v1.<token of the account>`.
+
+    `use_cases` and `breadth` are by the taxonomy in force when the day was published.
+    """
+
     use_cases: list[UseCaseKpi] = Field(default_factory=list)
     breadth: BreadthKpi | None = None
-    features_first_used: list[str] = Field(default_factory=list)
 
 
 class Trial(Message):

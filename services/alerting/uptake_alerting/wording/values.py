@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from uptake.messages.kpi import AccountSnapshot, InstanceSnapshot, TeamSnapshot, TrialSnapshot
+from uptake.messages.kpi import AccountDay, InstanceSnapshot, TeamSnapshot, TrialSnapshot
 
 _TREND_DAYS = (7, 28)
 _LAST = 14
 
 
-def values_of_account(snapshot: AccountSnapshot, history: Sequence[AccountSnapshot] = ()) -> dict[str, Any]:
+def values_of_account(snapshot: AccountDay, history: Sequence[AccountDay] = ()) -> dict[str, Any]:
     """One closed day. `history`: closed days of the account in their order, for the trend."""
     kpis, adoption, usage = snapshot.kpis, snapshot.kpis.adoption, snapshot.kpis.usage
     by_day = {one.kpis.as_of: one for one in history}
@@ -85,7 +85,7 @@ def values_of_instance(snapshot: InstanceSnapshot) -> dict[str, Any]:
     }
 
 
-def _numbers(snapshot: AccountSnapshot) -> dict[str, Any]:
+def _numbers(snapshot: AccountDay) -> dict[str, Any]:
     kpis = snapshot.kpis
     return {
         "mau": kpis.mau,

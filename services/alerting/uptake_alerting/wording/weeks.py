@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from fractions import Fraction
 
 from uptake.messages.alerts import AlertData
-from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
+from uptake.messages.kpi import AccountDay, TrialSnapshot
 from uptake_alerting.wording.sentences import target
 from uptake_alerting.wording.text import Notice, percent, short
 
@@ -17,7 +17,7 @@ _HABIT = {"poor": 0, "concerning": 1, "unknown": 2, "healthy": 3}
 def weekly(
     person: str,
     monday: date,
-    accounts: Sequence[AccountSnapshot],
+    accounts: Sequence[AccountDay],
     trials: Sequence[TrialSnapshot],
     alerts: Sequence[AlertData],
     now: datetime,
@@ -43,7 +43,7 @@ def weekly(
     return Notice(headline, tuple(lines))
 
 
-def _worst_first(one: AccountSnapshot) -> tuple[int, Fraction, int, str]:
+def _worst_first(one: AccountDay) -> tuple[int, Fraction, int, str]:
     adoption = one.kpis.adoption
     missing = Fraction(0)
     if adoption.num is not None and adoption.den and adoption.target is not None:
@@ -55,7 +55,7 @@ def _longest_first(one: TrialSnapshot) -> tuple[date, str]:
     return one.breached_on or date.max, one.trial.opportunity
 
 
-def _of_account(one: AccountSnapshot) -> str:
+def _of_account(one: AccountDay) -> str:
     adoption, usage = one.kpis.adoption, one.kpis.usage
     parts = [f"adoption {_share(adoption.num, adoption.den, adoption.reason)}"]
     if adoption.target is not None:
