@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from uptake_alerting.rule_file import RulesFile
-from uptake_alerting.wording import NEXT_STEPS, digest, notice
+from uptake_alerting.rules import Rule
+from uptake_alerting.wording import NEXT_STEPS, digest, notice, summary
 from uptake_alerting.wording.examples import example
 from uptake_alerting.wording.sentences import SENTENCES
 
@@ -22,11 +23,11 @@ HEADLINES = {
         "Resolved: Acme Corp has reached its next adoption target: 76 % (76/100 seats)",
     ),
     "seats-exceeded": (
-        "Warning: Acme Corp has more active users than seats: 110 % (110/100 seats)",
-        "Resolved: Acme Corp is within its seats again: 24 % (24/100 seats)",
+        "Warning: Acme Corp has outgrown its seats: 110 % (110/100 seats), limit 100 %",
+        "Resolved: Acme Corp has room in its seats again: 24 % (24/100 seats), limit 100 %",
     ),
     "usage-unhealthy": (
-        "Warning: Acme Corp is not in the habit: usage 25 %, healthy above 30 %",
+        "Warning: Acme Corp is not in the habit: usage 25 %, limit 30 %",
         "Resolved: Acme Corp is in the habit again: usage 35.1 %",
     ),
     "account-dormant": (
@@ -132,7 +133,7 @@ def test_the_end_of_a_trial_tells_its_outcome_and_no_next_step():
 @pytest.mark.parametrize(
     ("name", "because"),
     [
-        ("adoption-below-target", "it has been on target for three closed days in a row"),
+        ("adoption-below-target", "it has been on target for 3 closed days in a row"),
         ("usage-unhealthy", "its condition no longer holds"),
         ("telemetry-silent", "data arrive again"),
         ("trial-breached", "the trial has stopped"),
@@ -142,6 +143,66 @@ def test_the_end_of_a_trial_tells_its_outcome_and_no_next_step():
 def test_the_end_says_why(name, because):
     said = notice(example(RULES[name], NOW, over=True), WHY, "terminal")
     assert said.lines[0] == f"Since 2026-05-01; over because {because}."
+
+
+@pytest.mark.parametrize(
+    ("terms", "headline", "because"),
+    [
+        (
+            {"when": {"metric": "usage", "at_most": "25 %"}},
+            "Warning: Acme Corp is not in the habit: usage 25 %, limit 25 %",
+            "its condition no longer holds",
+        ),
+        (
+            {
+                "when": {
+                    "all": [{"metric": "usage", "at_most": "25 %"}, {"metric": "mau", "above": 5}],
+                }
+            },
+            "Warning: Acme Corp is not in the habit: usage 25 %, limit usage at most 25 % and mau above 5",
+            "its condition no longer holds",
+        ),
+    ],
+)
+def test_an_edited_rule_tells_its_own_limit(terms, headline, because):
+    rule = Rule.model_validate({"alert": "usage-unhealthy", "subject": "account", **terms})
+    assert notice(example(rule, NOW), WHY).headline == headline
+    assert because in notice(example(rule, NOW, over=True), WHY, "terminal").lines[0]
+
+
+@pytest.mark.parametrize(
+    ("keep", "said"),
+    [(1, "1 closed day"), (5, "5 closed days in a row"), ("1 day", "1 day"), ("2 business days", "2 business days")],
+)
+def test_an_edited_rule_tells_how_long_it_has_been_well(keep, said):
+    target = {"metric": "adoption_status", "is": "off_target"}
+    rule = Rule.model_validate(
+        {
+            "alert": "adoption-below-target",
+            "subject": "account",
+            "when": target,
+            "clear": target | {"is": "on_target"},
+            "keep_firing_for": keep,
+        }
+    )
+    over = notice(example(rule, NOW, over=True), WHY, "terminal")
+    assert over.lines[0] == f"Since 2026-05-01; over because it has been on target for {said}."
+
+
+@pytest.mark.parametrize(
+    ("mau", "said"),
+    [
+        (0, "nobody was active"),
+        (1, "1 user was active"),
+        (3, "3 users were active"),
+        (None, "nobody knows who was active"),
+    ],
+)
+def test_a_dormant_account_tells_how_many_were_active(mau, said):
+    values = example(RULES["account-dormant"], NOW).values | {"mau": mau}
+    assert summary("account-dormant", "acme", values, "firing", "firing").startswith(
+        f"Acme Corp: {said} in the 30 days"
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,7 +216,7 @@ def test_the_end_says_why(name, because):
 )
 def test_each_kind_says_what_it_is(kind, label):
     said = notice(example(RULES["usage-unhealthy"], NOW), WHY, kind)
-    assert said.headline == f"{label}: Acme Corp is not in the habit: usage 25 %, healthy above 30 %"
+    assert said.headline == f"{label}: Acme Corp is not in the habit: usage 25 %, limit 30 %"
 
 
 def test_a_digest_has_a_line_each_the_worst_first_and_then_what_is_over():
@@ -166,9 +227,9 @@ def test_a_digest_has_a_line_each_the_worst_first_and_then_what_is_over():
     assert said.headline == "Alerts for ce-1: 3 open, 2 over"
     assert said.lines == (
         "Critical: Acme Corp: nobody was active in the 30 days to 2026-05-03",
-        "Warning: Acme Corp is not in the habit: usage 25 %, healthy above 30 %",
+        "Warning: Acme Corp is not in the habit: usage 25 %, limit 30 %",
         "Info: Trial opp-1 of Acme Corp is near its 21 days",
-        "Resolved: Acme Corp is within its seats again: 24 % (24/100 seats)",
+        "Resolved: Acme Corp has room in its seats again: 24 % (24/100 seats), limit 100 %",
         "Info: Acme Corp used for the first time: deploy",
     )
 

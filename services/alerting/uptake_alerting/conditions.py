@@ -151,10 +151,11 @@ class Threshold(NamedTuple):
     @property
     def text(self) -> str:
         """As it may be written."""
+        return self.text_in(self.unit)
+
+    def text_in(self, unit: Unit | None) -> str:
         number = float(self.number or 0)
-        return self.metric or (
-            f"{number * 100:g} %" if self.unit == "ratio" else f"{number:g} {self.unit or ''}".strip()
-        )
+        return self.metric or (f"{number * 100:g} %" if unit == "ratio" else f"{number:g} {unit or ''}".strip())
 
 
 def _number(word: str) -> Fraction | None:
@@ -231,6 +232,13 @@ class Condition(Section):
             return f"{self.metric} is {self.is_}"
         ((order, limit),) = self.comparisons.items()
         return f"{self.metric} {order.replace('_', ' ')} {limit.text}"
+
+    def limit_of(self, kind: SubjectKind) -> str:
+        """The number at which it turns, with the unit of its metric; all of it, where there is no such number."""
+        if self.metric is None or not self.comparisons:
+            return self.text
+        ((_, limit),) = self.comparisons.items()
+        return limit.text_in(METRICS[kind][self.metric].unit)
 
     def problems(self, kind: SubjectKind) -> list[str]:
         """What does not fit the subject: unknown metrics, states and units."""

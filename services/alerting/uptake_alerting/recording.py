@@ -91,7 +91,8 @@ async def _save(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> 
 
 
 def _data(rule: Rule, about: About, change: Change, now: datetime) -> AlertData:
-    said = wording.summary(rule.name, about.subject, about.values, change.state, change.reason, rule.annotations)
+    values = about.values | {"about": about.people, "terms": rule.terms}
+    said = wording.summary(rule.name, about.subject, values, change.state, change.reason, rule.annotations)
     return AlertData(
         episode=episode_id(rule.name, about.subject, change.number),
         number=change.number,
@@ -109,7 +110,7 @@ def _data(rule: Rule, about: About, change: Change, now: datetime) -> AlertData:
         owner=about.owner,
         summary=said,
         next_step=rule.annotations.get("next_step") or wording.NEXT_STEPS.get(rule.name, ""),
-        values=about.values | {"about": about.people},
+        values=values,
         labels=about.labels | rule.labels,
         annotations=rule.annotations,
     )

@@ -24,6 +24,14 @@ class Hold(NamedTuple):
     number: int = 1
     unit: Literal["samples", "days", "business_days"] = "samples"
 
+    @property
+    def text(self) -> str:
+        """In words, as `3 closed days in a row`."""
+        if self.unit == "samples":
+            return "1 closed day" if self.number == 1 else f"{self.number} closed days in a row"
+        days = "day" if self.number == 1 else "days"
+        return f"{self.number} business {days}" if self.unit == "business_days" else f"{self.number} {days}"
+
 
 def _hold(value: Any) -> Hold:
     if isinstance(value, Hold):
@@ -91,6 +99,12 @@ class Rule(Section):
             }
         )
         return hashlib.sha256(decides.encode()).hexdigest()[:16]
+
+    @cached_property
+    def terms(self) -> dict[str, str]:
+        """What a message may say of it: the limit at which it fires, and how long it must hold, or be over."""
+        limit = {"limit": self.when.limit_of(self.subject_kind)} if self.when is not None else {}  # type: ignore[arg-type]
+        return limit | {"for": self.hold.text, "keep": self.keep.text}
 
     def delivery_of(self, severity: Severity) -> Delivery:
         return self.deliver or _DELIVERY[severity]

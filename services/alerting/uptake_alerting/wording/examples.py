@@ -89,7 +89,7 @@ def example(rule: Rule, now: datetime, *, over: bool = False) -> AlertData:
     subject, account, base = _OF_KIND[rule.subject_kind]
     moved = (_OVER if over else _FIRING).get(rule.name, {})
     stopped = _TRIAL_OVER if over and rule.subject_kind == "trial" else {}
-    values = {**base, **moved, **stopped}
+    values = {**base, **moved, **stopped, "terms": rule.terms}
     state: Literal["firing", "resolved", "closed"] = "resolved" if over else "firing"
     cleared = (rule.clear.is_ if rule.clear else None) or _CLEARED.get(rule.subject_kind, "cleared")
     reason = cleared if over else "firing"

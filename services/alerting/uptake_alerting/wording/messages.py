@@ -18,9 +18,9 @@ _DIGEST_LENGTH = 40  # alerts that a digest names; the rest is counted
 def notice(data: AlertData, why: str, kind: NoticeKind = "trigger") -> Notice:
     """`data` is the event's snapshot: of the firing for a trigger, of the end for a terminal."""
     over = data.state in _OVER
-    state = f"Since {data.since}; over because {ending(data.reason)}." if over else f"Since {data.since}."
+    state = f"Since {data.since}; over because {ending(data.reason, data.values)}." if over else f"Since {data.since}."
     if data.reason == ONE_SHOT:
-        state = f"On {data.since}; {ending(data.reason)}."
+        state = f"On {data.since}; {ending(data.reason, data.values)}."
     owner = f"Owner: {short(data.owner) if data.owner else 'nobody'}. You get this because {short(why)}."
     step = [] if over else [f"Next step: {data.next_step}"]
     links = [f"{name.capitalize()}: {url}" for name, url in data.links.items()]

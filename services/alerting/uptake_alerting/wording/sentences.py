@@ -31,18 +31,18 @@ SENTENCES = {
         "Agree with the champion on who starts before the target rises.",
     ),
     "usage-unhealthy": Sentence(
-        "{who} is not in the habit: usage {usage}, healthy above 30 %",
+        "{who} is not in the habit: usage {usage}, limit {limit}",
         "{who} is in the habit again: usage {usage}",
         "Find out which daily task the tool does not fit yet, and show it to those who come now and then.",
     ),
     "account-dormant": Sentence(
-        "{who}: nobody was active in the 30 days to {as_of}",
+        "{who}: {active} in the 30 days to {as_of}",
         "{who} is active again: {mau} active users",
         "Call the champion today: is the tool installed, reachable and known to its users?",
     ),
     "seats-exceeded": Sentence(
-        "{who} has more active users than seats: {adoption}",
-        "{who} is within its seats again: {adoption}",
+        "{who} has outgrown its seats: {adoption}, limit {limit}",
+        "{who} has room in its seats again: {adoption}, limit {limit}",
         "Tell the account executive: there is an expansion to talk about.",
     ),
     "trial-approaching": Sentence(
@@ -110,7 +110,7 @@ NEXT_STEPS = {rule: sentence.next_step for rule, sentence in SENTENCES.items()}
 _OTHER = Sentence("{who}: {rule}", "{who}: {rule} is over", "Look at the account.")
 
 ENDINGS = {
-    "on_target": "it has been on target for three closed days in a row",
+    "on_target": "it has been on target for {keep}",
     "cleared": "its condition no longer holds",
     "fresh": "data arrive again",
     "mapped": "the installation belongs to an account now",
@@ -133,23 +133,27 @@ def summary(
 ) -> str:
     """What broke, or is over, with the number and the target."""
     shipped, own = SENTENCES.get(rule, _OTHER), annotations or {}
-    words = {"rule": rule, "ending": ending(reason)} | fields(subject, values)
+    words = {"rule": rule, "ending": ending(reason, values)} | fields(subject, values)
     if state == "closed" and reason != "one_shot":
         who = f"Trial {words['trial']} of {words['who']}" if "trial" in words else words["who"]
-        return f"{who}: {ending(reason)}"
+        return f"{who}: {ending(reason, values)}"
     if state == "resolved":
         return _filled(own.get("resolved", shipped.resolved), words)
     return _filled(own.get("summary", shipped.firing), words)
 
 
-def ending(reason: str) -> str:
-    return ENDINGS.get(reason, reason.replace("_", " "))
+def ending(reason: str, values: Values) -> str:
+    """Why it is over; `values` say what the rule asks for."""
+    return _filled(ENDINGS.get(reason, reason.replace("_", " ")), values.get("terms", {}))
 
 
 def fields(subject: str, values: Values) -> dict[str, str]:
     """What a sentence may name, as text. What is not known reads `unknown`, never 0."""
     found = {name: _text(value) for name, value in values.items() if not isinstance(value, dict)}
     found = {"who": short(values.get("name") or subject), "subject": short(subject)} | found
+    found |= values.get("terms", {})
+    if "mau" in values:
+        found["active"] = _active(values["mau"])
     for name in ("target", "next_target"):
         if name in values:
             found[name] = target(values[name])
@@ -172,6 +176,12 @@ def ratio(number: Values, unit: str | None = None) -> str:
 
 def target(value: float | None) -> str:
     return percent(Fraction(str(value))) if value is not None else "none"
+
+
+def _active(users: int | None) -> str:
+    if users is None:
+        return "nobody knows who was active"
+    return {0: "nobody was active", 1: "1 user was active"}.get(users, f"{users} users were active")
 
 
 def _text(value: Any) -> str:
