@@ -190,6 +190,18 @@ async def test_what_is_over_when_it_is_found_is_on_record_and_told_to_nobody(tak
     assert alert.resolved_at == datetime(2026, 4, 7, 2, tzinfo=UTC)
 
 
+async def test_what_began_and_ended_unseen_is_told_with_the_numbers_of_then(take, engine, history):
+    """Each line of its history, and the episode as it ended: 24 at the beginning, 60 at the end, whatever came since."""
+    since = history("C", start=START + timedelta(days=7), dau=7, mau=77)
+    await take(*history("BBBCCCC"), *since)
+    async with engine.connect() as connection:
+        bodies = await connection.scalars(select(alert_event.c.body).order_by(alert_event.c.position))
+        told = [
+            (body["data"]["state"], body["data"]["values"]["as_of"], body["data"]["values"]["mau"]) for body in bodies
+        ]
+    assert told == [("firing", "2026-04-03", 24), ("resolved", "2026-04-06", 60)]
+
+
 async def test_old_samples_go_and_the_alert_stays(take, alerts, engine, history):
     for day in history("BBB" + "?" * 60):
         await take(day)

@@ -41,7 +41,7 @@ def make(engine, routes_file, roster):
     """Makes what is due at an instant, twice and by two replicas; whom the rows are for."""
     routes = routes_file(ROUTES).current()
 
-    async def run(now):
+    async def run(now, roster=roster):
         in_force = InForce(RULES.by_name, roster, routes)
         await asyncio.gather(*(weekly.make(engine, in_force, now) for _ in range(2)))
         await weekly.make(engine, in_force, now)
@@ -65,6 +65,29 @@ async def test_morning_is_where_the_person_is(take, make, account_day):
     await take(account_day(date(2026, 5, 3), 24, owner="ce-2"))
     assert await make(MONDAY - timedelta(hours=9, seconds=1)) == []
     assert [row[0] for row in await make(MONDAY - timedelta(hours=9))] == ["ce-2"]
+
+
+@pytest.mark.parametrize(
+    ("known", "day"),
+    [
+        ({}, 4),
+        ({"away": [{"from": "2026-05-04", "to": "2026-05-05"}]}, 6),
+        ({"working_hours": {"days": ["thu", "fri"]}}, 7),
+        ({"region": "uk"}, 5),
+        ({"away": [{"from": "2026-05-01", "to": "2026-05-10"}]}, 11),
+    ],
+)
+async def test_it_comes_on_the_first_morning_at_work_of_the_week(take, make, account_day, known, day):
+    await take(account_day(date(2026, 5, 3), 24))
+    roster = Roster.model_validate(
+        {
+            "people": [{"name": "ce-1"} | known],
+            "regions": {"uk": {"time_zone": "UTC", "holidays": "uk"}},
+            "holidays": {"uk": {"2026-05-04": "Early May"}},
+        }
+    )
+    told = [at for at in (MONDAY + timedelta(hours=hour) for hour in range(8 * 24)) if await make(at, roster)]
+    assert told[0] == datetime(2026, 5, day, 8, tzinfo=UTC)
 
 
 async def test_a_morning_that_was_missed_by_more_than_a_day_is_let_go(take, make, account_day):

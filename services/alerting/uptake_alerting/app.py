@@ -8,7 +8,7 @@
 | alerts that ask for a look | `dispatch` | notices, digests, breakers, alerts about alerting itself |
 | outbox `alert_event` | `relay` | ALERT `alert.v1.>` |
 | outbox `delivery` | `courier` | Slack, e-mail, webhooks, PagerDuty, Alertmanager, apprise |
-| the clock, on Monday mornings | `weekly` | a digest of the week for each engineer |
+| the first working morning of the week | `weekly` | a digest of the week for each engineer |
 | the clock, every minute | `resending` | open alerts, to Alertmanager again |
 | HTTP | `http`, `answers` | `/api/v1/alerts`, `silences`, `breakers`, `oncall`; `/healthz`, `/readyz`, `/metrics` |
 """

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from uptake.messages.kpi import AccountDay
 from uptake_alerting import about, recording, store
+from uptake_alerting.about import About
 from uptake_alerting.episodes import Change, Ending, Outcome, reconcile
 from uptake_alerting.fold import SAMPLE_DAYS, Judged, State, fold
 from uptake_alerting.judging import judge
@@ -79,10 +80,7 @@ async def _tell(
     past = {account for account, _, changes in changed if any(_is_past(one, newest[account]) for one in changes)}
     histories = await store.load_samples(connection, past)
     histories |= await store.load_recent(connection, {name: newest[name] for name, _, _ in changed if name not in past})
-    findings = [
-        Finding(rule, [(change, about.of_account(_until(histories[account], change))) for change in changes])
-        for account, rule, changes in changed
-    ]
+    findings = [Finding(rule, _as_met(changes, histories[account])) for account, rule, changes in changed]
     await recording.write(connection, findings, now)
 
 
@@ -91,12 +89,19 @@ def _is_past(change: Change, newest: date) -> bool:
     return change.ended_at is not None and change.ended_at.date() < newest
 
 
-def _until(history: Sequence[AccountDay], change: Change) -> Sequence[AccountDay]:
-    """The closed days that had come when it ended; all while it lasts. The oldest kept one, where it ended before."""
-    ended_at = change.ended_at
-    if ended_at is None:
+def _as_met(changes: Sequence[Change], history: Sequence[AccountDay]) -> list[tuple[Change, About]]:
+    """Each change with the account as it was then: at the end of an episode, and at the beginning of one that ended
+    before anybody could look; now while it lasts."""
+    over = {one.number for one in changes if one.ended_at is not None}
+    at = [one.ended_at or (one.fired_at if one.number in over else None) for one in changes]
+    return [(one, about.of_account(_until(history, then))) for one, then in zip(changes, at, strict=True)]
+
+
+def _until(history: Sequence[AccountDay], at: datetime | None) -> Sequence[AccountDay]:
+    """The closed days that had come by then. The oldest kept one, where none had."""
+    if at is None:
         return history
-    return [one for one in history if one.closed_at is not None and one.closed_at <= ended_at] or history[:1]
+    return [one for one in history if one.closed_at is not None and one.closed_at <= at] or history[:1]
 
 
 def _judged(rule: Rule, days: Sequence[AccountDay]) -> list[Judged]:

@@ -1,4 +1,4 @@
-"""The weekly digest: on Monday morning, everybody who owns accounts or runs trials hears how they stand.
+"""The weekly digest: on the first working morning of the week, whoever owns accounts or runs trials hears how they stand.
 
 Any replica may make it: a row for each person and week is written with the notice, so that there is one.
 """
@@ -17,6 +17,7 @@ from uptake.loops import forever
 from uptake.messages.alerts import AlertData
 from uptake.messages.kpi import AccountDay, TrialSnapshot
 from uptake_alerting import wall, wording
+from uptake_alerting.contacts import Book
 from uptake_alerting.dispatch import InForce
 from uptake_alerting.judging import has_churned
 from uptake_alerting.outbox import delivery_id
@@ -27,12 +28,12 @@ from uptake_alerting.tables import delivery, episode, trial, weekly
 EVERY_S = 60.0
 LATE = timedelta(hours=36)  # whoever could not be told by then waits for the next Monday
 WEEK = timedelta(days=7)
-_NEWEST = text("""
-    SELECT DISTINCT ON (account) CAST(snapshot AS text) FROM alerting.sample ORDER BY account, day DESC""")
-_OWNERS = text("""
-    SELECT DISTINCT owner FROM (
-      SELECT DISTINCT ON (account) snapshot->>'owner' AS owner FROM alerting.sample ORDER BY account, day DESC
-    ) AS newest""")
+_OF_NEWEST = """
+    FROM alerting.instance AS own
+    JOIN alerting.sample AS newest ON newest.account = own.subject AND newest.day = CAST(own.state->>'day' AS date)
+    WHERE own.rule = '*'"""
+_NEWEST = text(f"SELECT CAST(newest.snapshot AS text) {_OF_NEWEST} ORDER BY account")
+_OWNERS = text(f"SELECT DISTINCT newest.snapshot->>'owner' {_OF_NEWEST}")
 _WHY = "this is your week, and this channel serves you"
 
 
@@ -57,8 +58,6 @@ async def run(engine: AsyncEngine, in_force: Callable[[], InForce]) -> None:
 
 async def make(engine: AsyncEngine, in_force: InForce, now: datetime) -> int:
     """How many were written down; each in a transaction of its own."""
-    if not _is_monday_somewhere(now):
-        return 0
     async with engine.connect() as connection:
         due = await _due(connection, in_force, now)
         weeks = await _weeks(connection, due, now) if due else {}
@@ -69,13 +68,8 @@ async def make(engine: AsyncEngine, in_force: InForce, now: datetime) -> int:
     return made
 
 
-def _is_monday_somewhere(now: datetime) -> bool:
-    """Within a day of it on either side: the rest of the week costs nothing."""
-    return now.weekday() in (6, 0, 1, 2)
-
-
 async def _due(connection: AsyncConnection, in_force: InForce, now: datetime) -> dict[str, date]:
-    """Whose Monday morning has come and who has not got that week; with the Monday."""
+    """Whose morning has come and who has not got that week; with its Monday."""
     mondays = {name: _monday(name, in_force, now) for name in await _people(connection)}
     wanted = {name: monday for name, monday in mondays.items() if monday is not None}
     rows = await connection.execute(select(weekly).where(weekly.c.week.in_(set(wanted.values()))))
@@ -91,14 +85,15 @@ async def _people(connection: AsyncConnection) -> list[str]:
 
 
 def _monday(name: str, in_force: InForce, now: datetime) -> date | None:
-    """If its morning has come, and not long ago, where the person is."""
+    """Of the week whose first morning at work has come, and not long ago, where the person is."""
     person = in_force.roster.by_name.get(name)
     if person is not None and not person.active:
         return None
     zone = in_force.roster.zone_of(person) if person is not None else "UTC"
     today = wall.local(now, zone).date()
     monday = today - timedelta(days=today.weekday())
-    morning = wall.first(datetime.combine(monday, in_force.digest_time), zone)
+    before = wall.start_of(monday, zone) - timedelta(seconds=1)
+    morning = Book(in_force.roster, in_force.routes, before, in_force.digest_time).digest_at(name)
     return monday if morning <= now < morning + LATE else None
 
 
