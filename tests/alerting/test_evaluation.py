@@ -191,7 +191,7 @@ async def test_what_is_over_when_it_is_found_is_on_record_and_told_to_nobody(tak
 
 
 async def test_what_began_and_ended_unseen_is_told_with_the_numbers_of_then(take, engine, history):
-    """Each line of its history, and the episode as it ended: 24 at the beginning, 60 at the end, whatever came since."""
+    """24 at the beginning, 60 at the end, whatever came since."""
     since = history("C", start=START + timedelta(days=7), dau=7, mau=77)
     await take(*history("BBBCCCC"), *since)
     async with engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""The weekly digest: on the first working morning of the week, whoever owns accounts or runs trials hears how they stand.
+"""The weekly digest: on the first working morning of a week, whoever owns accounts or runs trials hears of them.
 
 Any replica may make it: a row for each person and week is written with the notice, so that there is one.
 """
