@@ -9,9 +9,10 @@ from datetime import UTC, datetime, time, timedelta
 
 from uptake_alerting.breaker import Breaker, held
 from uptake_alerting.cases import Case, Plan, Routed, is_flapping
+from uptake_alerting.claims import LEASE
 from uptake_alerting.contacts import Book
 from uptake_alerting.gates import UNTOUCHED, Gate, Handling, gates
-from uptake_alerting.outbox import LEASE, delivery_id
+from uptake_alerting.outbox import delivery_id
 from uptake_alerting.planning import plan
 from uptake_alerting.roster import Roster
 from uptake_alerting.routes import Routes

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from tests.alerting.two_rules import RULES
-from uptake_alerting import evaluation, listing, outbox
+from uptake_alerting import claims, evaluation, listing
 from uptake_alerting.listing import Choice
 from uptake_alerting.patience import Next
 
@@ -214,7 +214,7 @@ async def test_a_crash_between_send_and_record_makes_one_more_copy_under_the_sam
     courier, _ = courier_of(ops)
     await take(ops, "BBB")
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "finish", _crash)
+        patch.setattr(claims, "finish", _crash)
         with pytest.raises(Crash):
             await courier.deliver_one(NOW)
     assert await drain(courier, ops, NOW + timedelta(seconds=59)) == 0  # the lease may still be somebody's
@@ -234,7 +234,7 @@ async def test_a_trigger_that_may_have_arrived_is_made_sure_of_and_then_gets_its
     courier, _ = courier_of(ops)
     await take(ops, "BBB")
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "finish", _crash)
+        patch.setattr(claims, "finish", _crash)
         with pytest.raises(Crash):
             await courier.deliver_one(NOW)
     await take(ops, "CCC", first=3)
@@ -250,10 +250,10 @@ async def test_an_episode_that_ends_while_its_trigger_is_under_way_gets_its_end_
     courier, _ = courier_of(ops)
     await take(ops, "BBB")
     async with engine.begin() as connection:
-        claimed = await outbox.claim(connection, NOW)
+        claimed = await claims.claim(connection, NOW)
     await take(ops, "CCC", first=3)
     async with engine.begin() as connection:
-        await outbox.finish(connection, claimed, Next("delivered", "ok"), NOW)
+        await claims.finish(connection, claimed, Next("delivered", "ok"), NOW)
     assert await drain(courier, ops, NOW) == 1
     assert json.loads(receiver.got[0].body)["kind"] == "terminal"
 
@@ -261,13 +261,13 @@ async def test_an_episode_that_ends_while_its_trigger_is_under_way_gets_its_end_
 async def test_who_lost_its_lease_records_nothing(take, ops, engine, notices):
     await take(ops, "BBB")
     async with engine.begin() as connection:
-        slow = await outbox.claim(connection, NOW)
+        slow = await claims.claim(connection, NOW)
     async with engine.begin() as connection:
-        assert await outbox.claim(connection, NOW + timedelta(seconds=59)) is None
+        assert await claims.claim(connection, NOW + timedelta(seconds=59)) == []
     async with engine.begin() as connection:
-        assert (await outbox.claim(connection, NOW + timedelta(seconds=61))).id == slow.id
+        assert [one.id for one in await claims.claim(connection, NOW + timedelta(seconds=61))] == [slow[0].id]
     async with engine.begin() as connection:
-        await outbox.finish(connection, slow, Next("failed", "http_4xx"), NOW)
+        await claims.finish(connection, slow, Next("failed", "http_4xx"), NOW)
     assert await notices() == ["ops trigger sending None 2"]
 
 

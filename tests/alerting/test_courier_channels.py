@@ -8,15 +8,17 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import structlog
+from sqlalchemy import select
 
 from tests.alerting.fakes.pagerduty import KEY, FakePagerDuty
 from tests.alerting.fakes.rows import Rows
 from tests.alerting.fakes.slack import TOKEN, FakeSlack
 from tests.alerting.fakes.smtp import FakeSmtp
+from uptake_alerting import claims
 from uptake_alerting import courier as couriers
-from uptake_alerting import outbox
 from uptake_alerting.courier import Courier
 from uptake_alerting.senders import new_outlet
+from uptake_alerting.tables import episode
 from uptake_alerting.wording import values_of_account
 
 NOW = datetime(2026, 5, 8, 3, tzinfo=UTC)
@@ -76,7 +78,7 @@ async def crash_after_sending(courier, monkeypatch):
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "finish", crash)
+        patch.setattr(claims, "finish", crash)
         with pytest.raises(Crash):
             await courier.deliver_one(NOW)
 
@@ -173,7 +175,7 @@ async def test_an_outcome_asks_for_a_new_look_at_its_episode(rows, routes, couri
     await rows.notice("t", "acme", "ops", "webhook")
     await drain(courier_of(routes)[0], NOW)
     async with engine.connect() as connection:
-        assert await connection.scalar(outbox.select(outbox.episode.c.look_at)) == NOW
+        assert await connection.scalar(select(episode.c.look_at)) == NOW
 
 
 async def test_a_digest_brings_its_own_words_and_what_it_carries_as_it_is_now(rows, routes, courier_of, receiver):

@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from tests.alerting.two_rules import RULES
-from uptake_alerting import dispatch_store, evaluation, outbox, storms
+from uptake_alerting import claims, dispatch_store, evaluation, storms
 from uptake_alerting.breaker import LASTS
+from uptake_alerting.claims import Claimed
 from uptake_alerting.dispatch import Dispatch, InForce
 from uptake_alerting.dispatch import look as look_once
-from uptake_alerting.outbox import Claimed
 from uptake_alerting.patience import Next
 from uptake_alerting.roster import Roster
 from uptake_alerting.rule_file import RulesFile
@@ -75,16 +75,16 @@ def send(engine, look, routes):
         count = 0
         while True:
             async with engine.begin() as connection:
-                claimed = await outbox.claim(connection, now, [] if only is None else [only])
-            if claimed is None:
+                claimed = await claims.claim(connection, now, [] if only is None else [only])
+            if not claimed:
                 return count
             await record(claimed, Next(outcome, "ok" if outcome == "delivered" else "http_4xx"), now)
             await look(routes, now, roster)
-            count += 1
+            count += len(claimed)
 
-    async def record(claimed: Claimed, after: Next, now: datetime):
+    async def record(claimed: list[Claimed], after: Next, now: datetime):
         async with engine.begin() as connection:
-            await outbox.finish(connection, claimed, after, now)
+            await claims.finish(connection, claimed, after, now)
 
     return run
 
@@ -230,7 +230,7 @@ async def test_an_alert_about_that_is_never_made_about_itself(take, look, routes
     assert len(await rows()) == 3
     rules = await column(engine, select(episode.c.rule).order_by(episode.c.rule))
     assert rules == ["adoption-below-target", "alert-undelivered"]
-    assert len(await column(engine, select(episode.c.id).where(outbox.UNDELIVERABLE))) == 2
+    assert len(await column(engine, select(episode.c.id).where(claims.UNDELIVERABLE))) == 2
 
 
 async def test_flapping_is_told_three_times_and_then_only_in_the_digest(take, look, routes, rows, send, engine):

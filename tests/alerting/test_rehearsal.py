@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.alerting import telling
-from uptake_alerting import digests, evaluation, outbox, rehearsed_notices
+from uptake_alerting import claims, digests, evaluation, rehearsed_notices
 from uptake_alerting.dispatch import InForce, look
 from uptake_alerting.patience import Next
 from uptake_alerting.planning import plan
@@ -237,8 +237,8 @@ async def _tell_all(connection, in_force, now):
     """All that is due is looked at and heard, as the loops of production would in an hour."""
     for _ in range(20):
         busy = len(await look(connection, in_force, now)) + await digests.make(connection, now)
-        while (claimed := await outbox.claim(connection, now)) is not None:
-            await outbox.finish(connection, claimed, Next("delivered", "ok"), now)
+        while claimed := await claims.claim(connection, now):
+            await claims.finish(connection, claimed, Next("delivered", "ok"), now)
             busy += 1
         if not busy:
             return

@@ -49,7 +49,7 @@ async def test_each_event_is_a_cloudevent_on_its_own_subject(js, engine, two_eve
     assert last.subject == f"alert.v1.resolved.emea.warning.adoption-below-target.{token}"
     event = AlertEvent.model_validate_json(first.data)
     assert (event.type, event.subject, event.data.state) == ("alert.v1.firing", "account/acme", "firing")
-    assert event.data.values["adoption"] == {"value": 0.6, "num": 60, "den": 100, "basis": "purchased"}
+    assert event.data.values["adoption"] == {"value": 0.24, "num": 24, "den": 100, "basis": "purchased"}
     assert json.loads(first.data)["time"] == "2026-05-08T03:00:00Z"
 
 

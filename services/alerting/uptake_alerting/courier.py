@@ -1,10 +1,11 @@
-"""Carries notices to their channels: claims one, sends it, records what came of it. Decides nothing about them."""
+"""Carries notices to their channels: claims a letter of them, sends it, records what came of it. Decides no more."""
 
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uptake.clock import utc_now
 from uptake.loops import is_cancelled, log_failure
 from uptake.messages.alerts import AlertData
-from uptake_alerting import outbox, wording
+from uptake_alerting import claims, wording
 from uptake_alerting.channels import UNREADABLE, Channel
+from uptake_alerting.claims import Claimed
 from uptake_alerting.links import NO_LINKS, Links
 from uptake_alerting.notices import Addressee
-from uptake_alerting.outbox import Claimed
 from uptake_alerting.patience import Next, Sent, after
 from uptake_alerting.routes import Routes, RoutesFile
 from uptake_alerting.senders import Letter, Outlet, send
@@ -64,7 +65,7 @@ class Courier:
     async def deliver_one(self, now: datetime) -> bool:
         """False when nothing is due."""
         claimed = await self._claim(now)
-        if claimed is None:
+        if not claimed:
             return False
         await self._deliver(claimed, now)
         return True
@@ -78,21 +79,21 @@ class Courier:
         except Exception as error:
             log_failure("a delivery", error)
             return False
-        if claimed is None:
+        if not claimed:
             return False
-        self._under_way[claimed.channel] += 1
+        self._under_way[claimed[0].channel] += 1
         task = asyncio.create_task(self._carry(claimed))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True
 
-    async def _carry(self, claimed: Claimed) -> None:
+    async def _carry(self, claimed: Sequence[Claimed]) -> None:
         try:
             await self._deliver(claimed, utc_now())
         except Exception as error:
             log_failure("a delivery", error)  # the claim's lease ends by itself, and the delivery is tried again
         finally:
-            self._under_way[claimed.channel] -= 1
+            self._under_way[claimed[0].channel] -= 1
             self._freed.set()
 
     async def _wait(self) -> None:
@@ -103,33 +104,52 @@ class Courier:
         except TimeoutError:
             pass
 
-    async def _claim(self, now: datetime) -> Claimed | None:
+    async def _claim(self, now: datetime) -> Sequence[Claimed]:
         busy = [channel for channel, count in self._under_way.items() if count >= PER_CHANNEL]
         async with self._engine.begin() as connection:
-            return await outbox.claim(connection, now, busy)
+            return await claims.claim(connection, now, busy)
 
-    async def _deliver(self, claimed: Claimed, now: datetime) -> None:
-        routes = self._routes.current()
-        following = await self._attempt(claimed, routes, now)
-        async with self._engine.begin() as connection:
-            await outbox.finish(connection, claimed, following, now)
-        self._tell(claimed, following)
+    async def _deliver(self, claimed: Sequence[Claimed], now: datetime) -> None:
+        """Each takes its last look, and its words, alone; what is left of the letter has one outcome."""
+        routes, pages = self._routes.current(), list[_Page]()
+        for one in claimed:
+            page = self._page(one, routes)
+            if isinstance(page, Next):
+                await self._finish([one], page, now)
+            else:
+                pages.append(page)
+        if pages:
+            following = await self._attempt(pages, routes, now)
+            await self._finish([page.claimed for page in pages], following, now)
 
-    async def _attempt(self, claimed: Claimed, routes: Routes, now: datetime) -> Next:
+    def _page(self, claimed: Claimed, routes: Routes) -> "_Page | Next":
         """The last look before sending. What is skipped is planned anew."""
         channel = routes.channels.get(claimed.channel)
         if channel is None:
             return Next("skipped", "channel_removed")
-        person = self._person(claimed.person) if claimed.person is not None else None
-        if (reason := _outdated(claimed, channel, person)) is not None:
+        if (reason := _outdated(claimed, channel, self._addressee(claimed))) is not None:
             return Next("skipped", reason)
         try:
-            letter = _letter(claimed, person, self._links)
+            return _page(claimed, self._links)
         except Exception as error:  # of a template: it stops this notice, and no other
             log.error("a notice has no words", delivery=claimed.id, error=type(error).__name__)
             return Next("failed", "broken")
-        sent: Sent = await send(self._outlet, channel, letter, now)
-        return after(sent, claimed.attempts, claimed.created_at, now, random.random())  # noqa: S311 - spreads load
+
+    def _addressee(self, claimed: Claimed) -> Addressee | None:
+        return self._person(claimed.person) if claimed.person is not None else None
+
+    async def _attempt(self, pages: Sequence["_Page"], routes: Routes, now: datetime) -> Next:
+        first = pages[0].claimed
+        letter = _letter(pages, self._addressee(first), self._links)
+        sent: Sent = await send(self._outlet, routes.channels[first.channel], letter, now)
+        created_at = min(page.claimed.created_at for page in pages)
+        return after(sent, first.attempts, created_at, now, random.random())  # noqa: S311 - spreads load
+
+    async def _finish(self, claimed: Sequence[Claimed], following: Next, now: datetime) -> None:
+        async with self._engine.begin() as connection:
+            await claims.finish(connection, claimed, following, now)
+        for one in claimed:
+            self._tell(one, following)
 
     def _tell(self, claimed: Claimed, following: Next) -> None:
         outcome = "retry" if following.status == "pending" else following.status
@@ -163,29 +183,41 @@ def _outdated(claimed: Claimed, channel: Channel, person: Addressee | None) -> s
     return "destination_changed" if moved and claimed.thread is None else None
 
 
-def _letter(claimed: Claimed, person: Addressee | None, links: Links) -> Letter:
-    data = links.added_to(claimed.data) if claimed.data is not None else None
-    return Letter(
-        delivery=claimed.id,
-        kind=claimed.kind,
-        sequence=claimed.sequence,
-        created_at=claimed.created_at,
-        why=claimed.why,
-        person=person,
-        destination=claimed.destination,
-        thread=claimed.thread,
-        data=data,
-        notice=_notice(claimed, data),
-        items=tuple(map(links.added_to, claimed.items)),
-        attempts=claimed.attempts,
-        ambiguous=claimed.ambiguous,
-        ended=claimed.episode_ended and claimed.kind != "terminal",
-    )
+class _Page(NamedTuple):
+    """What one notice puts into a letter."""
+
+    claimed: Claimed
+    data: AlertData | None
+    notice: Notice
 
 
-def _notice(claimed: Claimed, data: AlertData | None) -> Notice:
+def _page(claimed: Claimed, links: Links) -> _Page:
     """A notice without an event brings its own words."""
-    if data is not None:
-        return wording.notice(data, claimed.why, claimed.kind)
-    content = claimed.content or {}
-    return Notice(str(content["headline"]), tuple(map(str, content["lines"])))
+    if claimed.data is None:
+        content = claimed.content or {}
+        return _Page(claimed, None, Notice(str(content["headline"]), tuple(map(str, content["lines"]))))
+    data = links.added_to(claimed.data)
+    return _Page(claimed, data, wording.notice(data, claimed.why, claimed.kind))
+
+
+def _letter(pages: Sequence[_Page], person: Addressee | None, links: Links) -> Letter:
+    """Of several, each says in full what it would have said alone, below one head line."""
+    (first, data, notice), alone = pages[0], len(pages) == 1
+    notices = tuple(page.notice for page in pages)
+    return Letter(
+        delivery=first.letter,
+        kind=first.kind,
+        sequence=first.sequence,
+        created_at=first.created_at,
+        why=first.why,
+        person=person,
+        destination=first.destination,
+        thread=first.thread,
+        data=data if alone else None,
+        notice=notice if alone else wording.cover(notices, first.person),
+        parts=() if alone else notices,
+        items=tuple(map(links.added_to, first.items)),
+        attempts=first.attempts,
+        ambiguous=any(page.claimed.ambiguous for page in pages),
+        ended=first.episode_ended and first.kind != "terminal",
+    )

@@ -113,7 +113,8 @@ async def write_wanted(connection: AsyncConnection, plans: Mapping[str, Plan], n
     for part in _parts(rows):
         statement = upsert(delivery).values(part)
         renewed = ("event", "person", "why", "status", "created_at", "due_at")
-        again = {name: statement.excluded[name] for name in renewed} | dict.fromkeys(("done_at", "reason", "digest"))
+        forgotten = dict.fromkeys(("done_at", "reason", "digest", "letter"))
+        again = {name: statement.excluded[name] for name in renewed} | forgotten
         over = delivery.c.status.in_(("skipped", "failed"))
         await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=again, where=over))
     return len(rows)

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uptake.messages.alerts import AlertData, Severity
 from uptake.messages.fields import Day, Instant
 from uptake_alerting import gates
+from uptake_alerting.claims import UNDELIVERABLE
 from uptake_alerting.episodes import OPEN_STATES
 from uptake_alerting.notices import NoticeKind
-from uptake_alerting.outbox import UNDELIVERABLE
 from uptake_alerting.tables import alert_event, delivery, episode
 from uptake_alerting.threads import Status
 

@@ -141,6 +141,7 @@ delivery = Table(
     Column("status", Text, nullable=False, comment="collected, pending, sending, delivered, failed, skipped"),
     Column("reference", JSONB, comment="what the channel gave us to edit, thread or resolve it by"),
     Column("digest", Text, comment="the delivery of the digest that carries it"),
+    Column("letter", Text, comment="what it goes in, alone or with others; null: never tried"),
     Column("content", JSONB, comment="what a notice without an event says"),
     Column("reason", Text, comment="why it is not delivered (yet)"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
@@ -150,6 +151,8 @@ delivery = Table(
     Column("done_at", DateTime(timezone=True)),
     Index("delivery_by_episode", "episode"),
     Index("delivery_collected", "person", "channel", postgresql_where=text("status = 'collected'")),
+    Index("delivery_by_digest", "digest", postgresql_where=text("digest IS NOT NULL")),
+    Index("delivery_by_letter", "letter", postgresql_where=text("status IN ('pending', 'sending')")),
     Index("delivery_due", "due_at", postgresql_where=text("status IN ('pending', 'sending')")),
 )
 

@@ -10,7 +10,7 @@ import structlog
 
 from uptake.messages.alerts import AlertData
 from uptake_alerting import senders
-from uptake_alerting.outbox import LEASE
+from uptake_alerting.claims import LEASE
 from uptake_alerting.patience import Sent
 from uptake_alerting.wording import Notice
 

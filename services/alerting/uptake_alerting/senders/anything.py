@@ -21,7 +21,8 @@ async def send(outlet: Outlet, channel: AppriseChannel, letter: Letter, now: dat
     notifier = found.Apprise()
     if not notifier.add(channel.target()):
         return Sent("failed", "bad_url")
-    body = "\n".join(letter.notice.lines) or letter.notice.headline
+    parts = ["\n".join((one.headline, *one.lines)) for one in letter.parts]
+    body = "\n\n".join(parts or ["\n".join(letter.notice.lines)]) or letter.notice.headline
     said = await notifier.async_notify(body=body, title=letter.notice.headline, notify_type=_notify_type(letter))
     return Sent("delivered", "ok") if said else Sent("retry", "apprise")
 

@@ -16,7 +16,8 @@ class Letter:
 
     `thread`: the reference that the channel gave back for the trigger; null where nothing was delivered before.
     `ambiguous`: an earlier attempt may have arrived. `ended`: and its episode is over, so that a channel which can
-    find out does so and sends nothing more.
+    find out does so and sends nothing more. `parts`: what several notices say that go together; `notice` is their head
+    line then, and `data` null.
     """
 
     delivery: str
@@ -27,9 +28,15 @@ class Letter:
     person: Addressee | None
     destination: str
     thread: Mapping[str, Any] | None
-    data: AlertData | None  # null: a digest, or a notice to operators
+    data: AlertData | None  # null: a digest, a notice to operators, or several
     notice: Notice
     items: tuple[AlertData, ...] = ()
     attempts: int = 1
     ambiguous: bool = False
     ended: bool = False
+    parts: tuple[Notice, ...] = ()
+
+    @property
+    def pages(self) -> tuple[Notice, ...]:
+        """All that is to be read, in order."""
+        return (self.notice, *self.parts)

@@ -26,8 +26,8 @@ def message(sender: str, to: Sequence[str], letter: Letter) -> EmailMessage:
     if letter.data is not None:
         found["X-Uptake-Rule"] = letter.data.rule
         found["X-Uptake-Severity"] = letter.data.severity
-    found.set_content(text(letter.notice))
-    found.add_alternative(markup(letter.notice), subtype="html")
+    found.set_content(text(letter))
+    found.add_alternative(markup(letter), subtype="html")
     found.set_boundary(f"uptake-{letter.delivery}")
     return found
 
@@ -41,10 +41,14 @@ def message_id(sender: str, letter: Letter) -> str:
     return f"<{letter.delivery}@{sender.rpartition('@')[2]}>"
 
 
-def text(notice: Notice) -> str:
-    return "\n".join((notice.headline, "", *notice.lines)) + "\n"
+def text(letter: Letter) -> str:
+    return "\n".join("\n".join((page.headline, "", *page.lines)) + "\n" for page in letter.pages)
 
 
-def markup(notice: Notice) -> str:
+def markup(letter: Letter) -> str:
+    return f"<html><body>\n{''.join(map(_page, letter.pages))}</body></html>\n"
+
+
+def _page(notice: Notice) -> str:
     lines = "".join(f"<p>{html.escape(line)}</p>\n" for line in notice.lines)
-    return f"<html><body>\n<h3>{html.escape(notice.headline)}</h3>\n{lines}</body></html>\n"
+    return f"<h3>{html.escape(notice.headline)}</h3>\n{lines}"

@@ -12,10 +12,6 @@ from uptake_alerting.senders.letter import Letter
 _FROM, _TO = "uptake@example.com", "you@example.com"
 
 
-def _text(letter: Letter) -> str:
-    return mail_form.text(letter.notice)
-
-
 def _slack_app(letter: Letter) -> dict[str, Any]:
     return slack_form.message(letter, "CHANNEL", shared=False)
 
@@ -40,12 +36,12 @@ def _alertmanager(letter: Letter) -> dict[str, Any]:
 
 #: By type of channel; `text` is the words alone, which apprise gets.
 FORMS: Mapping[str, Callable[[Letter], str | dict[str, Any]]] = {
-    "text": _text,
+    "text": mail_form.text,
     "slack": slack.form,
     "slack_app": _slack_app,
     "email": _email,
     "webhook": _webhook,
     "pagerduty": pagerduty.event,
     "alertmanager": _alertmanager,
-    "apprise": _text,
+    "apprise": mail_form.text,
 }

@@ -19,4 +19,5 @@ async def send(outlet: Outlet, channel: SlackChannel, letter: Letter, now: datet
 
 
 def form(letter: Letter) -> dict[str, object]:
-    return {"text": slack_text(letter.notice), "unfurl_links": False, "unfurl_media": False, "link_names": False}
+    said = "\n\n".join(map(slack_text, letter.pages))
+    return {"text": said, "unfurl_links": False, "unfurl_media": False, "link_names": False}

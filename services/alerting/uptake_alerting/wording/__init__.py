@@ -1,6 +1,6 @@
 """What alerts say to people, from the snapshot in the event alone. Pure; customer text is data, never markup."""
 
-from uptake_alerting.wording.messages import digest, notice
+from uptake_alerting.wording.messages import cover, digest, notice
 from uptake_alerting.wording.sentences import NEXT_STEPS, summary
 from uptake_alerting.wording.text import NAME_LENGTH, SLACK_LENGTH, Notice, percent, short, slack_text
 from uptake_alerting.wording.values import (
@@ -16,6 +16,7 @@ __all__ = [
     "NEXT_STEPS",
     "SLACK_LENGTH",
     "Notice",
+    "cover",
     "digest",
     "notice",
     "percent",

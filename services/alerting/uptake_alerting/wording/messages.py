@@ -41,6 +41,13 @@ def digest(items: Sequence[AlertData], person: str | None, title: str) -> Notice
     return Notice(headline, tuple(lines))
 
 
+def cover(notices: Sequence[Notice], person: str | None) -> Notice:
+    """The head line of several notices that go together: how many there are of each kind."""
+    kinds = Counter(one.headline.partition(":")[0].lower() for one in notices)
+    whose = f" for {short(person)}" if person else ""
+    return Notice(f"{len(notices)} alerts{whose}: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items()), ())
+
+
 def _label(data: AlertData, kind: NoticeKind) -> str:
     if data.state in _OVER and data.reason != ONE_SHOT:
         return data.state.capitalize()
