@@ -115,6 +115,14 @@ def test_a_wrong_file_is_named_with_its_line(run):
     assert "new.yml: line 4: " in errors
 
 
+def test_a_history_out_of_order_is_refused(run, account_day):
+    days = [account_day(MONDAY + timedelta(days=number), 9) for number in (1, 0)]
+    lines = [json.dumps({"kind": "account", "snapshot": day.model_dump(mode="json")}) for day in days]
+    code, out, errors = run(lines=lines)
+    assert (code, out) == (2, "")
+    assert errors.startswith("the history is not in the order of time: ")
+
+
 def test_a_history_that_is_none_is_refused(run):
     code, out, errors = run(lines=['{"kind": "account", "snapshot": {}}'])
     assert (code, out) == (2, "")

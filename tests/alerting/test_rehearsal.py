@@ -1,6 +1,7 @@
 """Histories on a clock in memory: the same episodes and notices as the tables would tell."""
 
 import random
+import weakref
 from datetime import UTC, date, datetime, timedelta
 from itertools import permutations
 
@@ -12,7 +13,7 @@ from uptake_alerting import claims, digests, evaluation, rehearsed_notices
 from uptake_alerting.dispatch import InForce, look
 from uptake_alerting.patience import Next
 from uptake_alerting.planning import plan
-from uptake_alerting.rehearsal import Rehearsal, rehearse
+from uptake_alerting.rehearsal import Rehearsal, Stage, rehearse
 from uptake_alerting.roster import Roster
 from uptake_alerting.routes import Routes
 from uptake_alerting.rule_file import RulesFile
@@ -76,6 +77,61 @@ def test_the_order_of_samples_changes_nothing(days):
     samples = days(24, 24, 24, 50, 50)
     expected = play(samples)
     assert all(play(order) == expected for order in permutations(samples))
+
+
+@pytest.mark.parametrize("roster", [NOBODY, telling.roster()], ids=["always", "at work"])
+@pytest.mark.parametrize("seed", range(4))
+def test_samples_one_by_one_come_to_what_all_at_once_come_to(account_day, trial, seed, roster):
+    """Accounts of three zones and trials, some of whose samples come at one instant."""
+    samples, until = _in_order(account_day, trial, random.Random(seed)), datetime(2026, 7, 20, tzinfo=UTC)
+    together = rehearse(RULES, random.Random(seed).sample(samples, len(samples)), roster, ROUTES, until)
+    stage = Stage(RULES, roster, ROUTES, until, by_day=True)
+    for sample in samples:
+        stage.follow(sample)
+    one_by_one = stage.end()
+    assert len(together.notices) > 20
+    assert sorted(one_by_one.episodes, key=str) == sorted(together.episodes, key=str)
+    assert sorted(one_by_one.notices, key=str) == sorted(together.notices, key=str)
+    assert (one_by_one.conditions, one_by_one.closed) == (together.conditions, together.closed)
+
+
+def test_of_samples_one_by_one_only_the_newest_are_kept(account_day, trial):
+    alive, most = weakref.WeakValueDictionary(), 0
+    stage = Stage(RULES, NOBODY, ROUTES, datetime(2026, 7, 20, tzinfo=UTC))
+    for number, sample in enumerate(_in_order(account_day, trial, random.Random(1))):
+        alive[number] = one = sample.model_copy()
+        stage.follow(one)
+        most = max(most, len(alive))
+    assert most <= 6  # of three accounts, of two trials, and the one that comes
+    found = stage.end()
+    assert (len(found.episodes) > 5, found.conditions, found.closed) == (True, {}, {})
+
+
+def test_a_sample_that_comes_too_late_is_refused(days):
+    stage = Stage(RULES, NOBODY, ROUTES, datetime(2026, 7, 20, tzinfo=UTC))
+    first, second = days(24, 24)
+    stage.follow(second)
+    with pytest.raises(ValueError, match="not in the order of time: 2026-05-05 02:00:00"):
+        stage.follow(first)
+
+
+def _in_order(account_day, trial, chance):
+    zones = {"acme": 0, "blue": 0, "other": 9}  # hours behind
+    samples = [
+        one.model_copy(update={"closed_at": one.closed_at + timedelta(hours=hours)})
+        for name, hours in zones.items()
+        for one in _a_life(account_day, name, chance)
+    ]
+    told = [
+        (0, {}),
+        (7, {"revision": 2, "breached_on": date(2026, 6, 1)}),
+        (30, {"revision": 3, "state": "stopped", "stopped": date(2026, 6, 3)}),
+    ]
+    for name in ("o-1", "o-2"):
+        for number, other in told:
+            at = datetime(2026, 5, 5, 2, tzinfo=UTC) + timedelta(days=number)
+            samples.append(trial(opportunity=name, account="blue", published_at=at, **other))
+    return sorted(samples, key=lambda one: getattr(one, "closed_at", one.published_at))
 
 
 def test_the_clock_stops(days):

@@ -4,7 +4,6 @@ Pure but for `main`, the command `uptake-alerting backtest`. Whoever is to be to
 """
 
 import argparse
-import gc
 import json
 import sys
 from collections import Counter, defaultdict
@@ -16,7 +15,7 @@ from typing import Any
 
 from uptake import config
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
-from uptake_alerting.rehearsal import Notice, Rehearsal, Sample, rehearse
+from uptake_alerting.rehearsal import Notice, Rehearsal, Sample, Stage
 from uptake_alerting.roster import Roster
 from uptake_alerting.rule_file import SHIPPED
 from uptake_alerting.rule_testing import Everybody
@@ -122,24 +121,35 @@ def main(words: list[str]) -> int:
     asked = _arguments(words)
     try:
         candidate, baseline = _rules(asked.rules), _rules(asked.baseline)
-        roster = _roster(asked.roster)
-        samples = [_sample(line) for line in sys.stdin]
+        found = _compare(candidate, baseline, _roster(asked.roster), map(_sample, sys.stdin), asked.first, asked.last)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    gc.freeze()  # the history stays until the end: no collection needs to look through it again
-    until = datetime.combine(asked.last + timedelta(days=2), time(0), UTC)
-    played = [rehearse(one, samples, roster, Everybody(), until) for one in (candidate, baseline)]
-    tallies = [tally(one, asked.first, asked.last) for one in played]
-    named = {rule.name: rule.subject_kind in _KINDS for rule in (*candidate.alerts, *baseline.alerts)}
-    found = report(tallies[0], tallies[1], [name for name, played in named.items() if played], asked.first, asked.last)
-    found["not_played"] = [name for name, played in named.items() if not played]
-    days = [one for one in samples if isinstance(one, AccountSnapshot) and asked.first <= one.kpis.as_of <= asked.last]
-    found["accounts"] = len({one.account for one in days})
-    found["days"] = len(days)
     found["problems"] = too_many(found, asked.max)
     sys.stdout.write(json.dumps(found) + "\n")
     return 1 if found["problems"] else 0
+
+
+def _compare(
+    candidate: Rules, baseline: Rules, roster: Roster, history: Iterable[Sample], first: date, last: date
+) -> dict[str, Any]:
+    """Both at once over samples in the order of time, so that no more of the history is kept than of one instant."""
+    until = datetime.combine(last + timedelta(days=2), time(0), UTC)
+    stages = [Stage(rules, roster, Everybody(), until) for rules in (candidate, baseline)]
+    days = Counter[str]()
+    for sample in history:
+        for stage in stages:
+            stage.follow(sample)
+        if isinstance(sample, AccountSnapshot) and first <= sample.kpis.as_of <= last:
+            days[sample.account] += 1
+    tallies = [tally(stage.end(), first, last) for stage in stages]
+    named = {rule.name: rule.subject_kind in _KINDS for rule in (*candidate.alerts, *baseline.alerts)}
+    found = report(tallies[0], tallies[1], [name for name, played in named.items() if played], first, last)
+    return found | {
+        "not_played": [name for name, played in named.items() if not played],
+        "accounts": len(days),
+        "days": days.total(),
+    }
 
 
 def _arguments(words: list[str]) -> argparse.Namespace:

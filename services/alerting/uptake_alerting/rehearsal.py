@@ -23,7 +23,7 @@ from uptake_alerting.rules import Rule, Rules
 from uptake_alerting.wall import local
 from uptake_alerting.whom import About, Routes
 
-__all__ = ["Notice", "Rehearsal", "Rehearsed", "Sample", "rehearse"]
+__all__ = ["Notice", "Rehearsal", "Rehearsed", "Sample", "Stage", "rehearse"]
 
 _NEVER = State()
 Instance = tuple[str, str]  # a rule and its subject
@@ -37,6 +37,11 @@ class _Limit(NamedTuple):
 
 
 _Entry = Sample | _Limit | Look | Digest
+
+
+def _instant(sample: Sample) -> datetime | None:
+    """When it counts; of a day that never closed: never."""
+    return sample.closed_at if isinstance(sample, AccountSnapshot) else sample.published_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +72,25 @@ class Rehearsal:
 
 def rehearse(rules: Rules, samples: Iterable[Sample], roster: Roster, routes: Routes, until: datetime) -> Rehearsal:
     """Closed days and trials, in any order; `until`: when the clock stops. A day that never closed is no sample."""
-    stage = _Stage(rules, roster, routes)
+    stage = Stage(rules, roster, routes, until, by_day=True)
     for sample in samples:
-        at = sample.closed_at if isinstance(sample, AccountSnapshot) else sample.published_at
-        if at is not None:
-            stage.wake(at, sample)
-    stage.run(until)
-    return stage.result()
+        stage.enter(sample)
+    return stage.end()
 
 
-class _Stage:
-    def __init__(self, rules: Rules, roster: Roster, routes: Routes) -> None:
-        self._telling = Telling(rules, roster, routes, self.wake)
+class Stage:
+    """Where a history is played. Of samples that come in the order of time it keeps those of one instant at most.
+
+    `by_day`: whether it remembers where each rule stood on every day, and when that closed.
+    """
+
+    def __init__(self, rules: Rules, roster: Roster, routes: Routes, until: datetime, *, by_day: bool = False) -> None:
+        self._telling = Telling(rules, roster, routes, self._wake)
         self._of_accounts, self._of_trials = rules.of("account"), rules.of("trial")
-        self._agenda: list[tuple[datetime, int, _Entry]] = []
+        self._until, self._by_day = until, by_day
+        self._agenda: list[tuple[datetime, bool, int, _Entry]] = []
         self._entries = 0
+        self._newest: datetime | None = None  # sample of those that came in order
         self._states: dict[Instance, State] = {}
         self._record: dict[Instance, list[Episode]] = defaultdict(list)
         self._places: dict[str, int] = {}  # of an alert, among the episodes
@@ -91,20 +100,41 @@ class _Stage:
         self._conditions: dict[tuple[str, str, date], State] = {}
         self._closed: dict[tuple[str, date], datetime] = {}
 
-    def wake(self, at: datetime, what: _Entry) -> None:
-        """What comes at one instant comes in the order of entry."""
-        heapq.heappush(self._agenda, (at, self._entries, what))
+    def enter(self, sample: Sample) -> None:
+        """One of which nobody knows what comes before it: it waits for the end."""
+        if (at := _instant(sample)) is not None:
+            self._put(at, sample, is_sample=True)
+
+    def follow(self, sample: Sample) -> None:
+        """The next one in the order of time: what comes before it is played. Raises ValueError for an earlier one."""
+        if (at := _instant(sample)) is None or at > self._until:
+            return
+        if self._newest is not None and at < self._newest:
+            raise ValueError(f"the history is not in the order of time: {at} comes after {self._newest}")
+        self._newest = at
+        while self._agenda and self._agenda[0][0] < at:
+            self._play_instant()
+        self._put(at, sample, is_sample=True)
+
+    def end(self) -> Rehearsal:
+        """Whatever is left until the clock stops, and what came of it all."""
+        while self._agenda and self._agenda[0][0] <= self._until:
+            self._play_instant()
+        return Rehearsal(self._episodes, self._telling.notices, self._conditions, self._closed)
+
+    def _wake(self, at: datetime, what: _Limit | Look | Digest) -> None:
+        self._put(at, what, is_sample=False)
+
+    def _put(self, at: datetime, what: _Entry, *, is_sample: bool) -> None:
+        """What comes at one instant comes in the order of entry, samples first."""
+        heapq.heappush(self._agenda, (at, not is_sample, self._entries, what))
         self._entries += 1
 
-    def run(self, until: datetime) -> None:
-        while self._agenda and self._agenda[0][0] <= until:
-            now = self._agenda[0][0]
-            while self._agenda and self._agenda[0][0] == now:
-                self._take(heapq.heappop(self._agenda)[2], now)
-            self._telling.settle(now)
-
-    def result(self) -> Rehearsal:
-        return Rehearsal(self._episodes, self._telling.notices, self._conditions, self._closed)
+    def _play_instant(self) -> None:
+        now = self._agenda[0][0]
+        while self._agenda and self._agenda[0][0] == now:
+            self._take(heapq.heappop(self._agenda)[-1], now)
+        self._telling.settle(now)
 
     def _take(self, what: _Entry, now: datetime) -> None:
         if isinstance(what, AccountSnapshot):
@@ -119,7 +149,8 @@ class _Stage:
 
     def _close(self, day: AccountSnapshot, now: datetime) -> None:
         as_of = self._days[day.account] = day.kpis.as_of
-        self._closed[day.account, as_of] = now
+        if self._by_day:
+            self._closed[day.account, as_of] = now
         for rule in self._of_accounts:
             verdict, instance = judge(rule, day), (rule.name, day.account)
             before = self._states.get(instance)
@@ -129,7 +160,9 @@ class _Stage:
             if state.condition == "ok":
                 self._states.pop(instance, None)
             else:
-                self._states[instance] = self._conditions[rule.name, day.account, as_of] = state
+                self._states[instance] = state
+                if self._by_day:
+                    self._conditions[rule.name, day.account, as_of] = state
             about = About(
                 rule.name,
                 rule.to,
@@ -151,7 +184,7 @@ class _Stage:
             outcome = outcome_of_clock(asked.clock(rule), before, asked.moved(opened), rule.severity, now)
             self._states[instance] = outcome.state
             if outcome.wake_at is not None:
-                self.wake(outcome.wake_at, _Limit(trial.opportunity))
+                self._wake(outcome.wake_at, _Limit(trial.opportunity))
             about = About(
                 rule.name,
                 rule.to,

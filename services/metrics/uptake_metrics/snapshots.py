@@ -66,20 +66,21 @@ async def newest_of(connection: AsyncConnection, kind: str) -> dict[str, Snapsho
 
 
 async def bodies(connection: AsyncConnection, first: date, last: date) -> AsyncIterator[tuple[str, str]]:
-    """Kind and JSON of the newest revision of each day `first..last` of all accounts, by account and day; then of what
-    was published of trials by the end of `last`, every revision. Read in parts."""
-    of_accounts = text("""
-        SELECT DISTINCT ON (subject, day) CAST(body AS text) FROM metrics.snapshot
-        WHERE subject LIKE 'account:%' AND day BETWEEN :first AND :last ORDER BY subject, day, revision DESC""")
-    of_trials = text("""
-        SELECT CAST(body AS text) FROM metrics.snapshot
-        WHERE subject LIKE 'trial:%' AND day <= :last ORDER BY subject, revision""")
-    for kind, statement, days in (
-        ("account", of_accounts, {"first": first, "last": last}),
-        ("trial", of_trials, {"last": last}),
-    ):
-        async for (body,) in await connection.stream(statement, days):
-            yield kind, body
+    """Kind and JSON in the order of time, read in parts: of accounts the newest revision of each day `first..last`, by
+    when the day closed; of trials that began by `last` every revision, by when it was published."""
+    in_order = text("""
+        WITH played AS (
+            (SELECT DISTINCT ON (subject, day) 'account' AS kind, subject, day, revision, body,
+                    CAST(body ->> 'closed_at' AS timestamptz) AS at
+             FROM metrics.snapshot WHERE subject LIKE 'account:%' AND day BETWEEN :first AND :last
+             ORDER BY subject, day, revision DESC)
+            UNION ALL
+            SELECT 'trial', subject, day, revision, body, CAST(body ->> 'published_at' AS timestamptz)
+            FROM metrics.snapshot WHERE subject LIKE 'trial:%' AND day <= :last
+        )
+        SELECT kind, CAST(body AS text) FROM played ORDER BY at, kind, subject, day, revision""")
+    async for kind, body in await connection.stream(in_order, {"first": first, "last": last}):
+        yield kind, body
 
 
 async def every_revision(connection: AsyncConnection, subject: str, first: date, last: date) -> list[Snapshot]:

@@ -16,6 +16,14 @@ BOLT = {"kind": "account", "snapshot": {"mau": 3}}
 TRIAL = {"kind": "trial", "snapshot": {"outcome": None}}
 
 
+def closed(account: str, at: str) -> Snapshot:
+    return Snapshot(f"account:{account}", DAY, 1, {"account": account, "closed_at": at})
+
+
+def told(revision: int, at: str) -> Snapshot:
+    return Snapshot("trial:x", DAY, revision, {"revision": revision, "published_at": at})
+
+
 @pytest.fixture
 async def get(metrics, http_app):
     """Two revisions of a day of one account, a later day of another, and a trial."""
@@ -49,6 +57,21 @@ async def test_each_day_is_a_line_and_says_what_it_is_of(get, first, last, lines
     answer = await get(first, last)
     assert answer.headers["content-type"] == "application/x-ndjson"
     assert [json.loads(line) for line in answer.text.splitlines()] == lines
+
+
+async def test_days_and_trials_come_in_the_order_of_time(get, metrics):
+    """Whatever the names, and however an instant is written."""
+    later = [
+        closed("amsterdam", "2026-08-04T00:00:00Z"),
+        closed("zagreb", "2026-08-03T22:00:00Z"),
+        told(9, "2026-08-03T22:00:00.5Z"),
+        told(10, "2026-08-03T23:00:00Z"),
+    ]
+    async with metrics.engine.begin() as connection:
+        await snapshots.insert(connection, later, NOW)
+    lines = [json.loads(line)["snapshot"] for line in (await get("2026-08-03", "2026-08-03")).text.splitlines()]
+    named = [one.get("account") or one.get("revision") for one in lines]
+    assert named[:4] == ["zagreb", 9, 10, "amsterdam"]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def router(asking: Asking) -> APIRouter:
         first: Annotated[date, Query(alias="from")], last: Annotated[date, Query(alias="to")]
     ) -> StreamingResponse:
         """The newest revision of each published day of all accounts, and what was published of trials, as JSON lines
-        `{"kind": "account" or "trial", "snapshot": ...}`."""
+        `{"kind": "account" or "trial", "snapshot": ...}` in the order in which days closed and trials were told of."""
         if not first <= last < first + timedelta(days=MAX_DAYS):
             raise Problem(400, "invalid_range", f"'from' must be at most 'to', and at most {MAX_DAYS} days before")
         return StreamingResponse(_lines(asking.engine, first, last), media_type="application/x-ndjson")
