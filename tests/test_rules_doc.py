@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from uptake import config
-from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
 from uptake.rule_tests import AccountSeries, AccountUnderTest, Case, Expected, ExpectedNotice, RuleTests, TrialUnderTest
 from uptake_alerting import rule_testing
 from uptake_alerting.conditions import LIMITS, METRICS, Condition
+from uptake_alerting.rehearsal import sample_of
 from uptake_alerting.roster import Roster
 from uptake_alerting.rule_file import SHIPPED
 from uptake_alerting.rules import AppliesTo, Rule, Rules
@@ -18,7 +18,6 @@ from uptake_metrics.config import shipped_policies
 
 TEXT = (Path(__file__).parents[1] / "docs/rules.md").read_text()
 EXAMPLE, TESTS = re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)[:2]
-KINDS = {"account": AccountSnapshot, "trial": TrialSnapshot}
 FIELDS = [
     (one, info.alias or name)
     for one in (Rule, AppliesTo, Condition, RuleTests, Case, AccountSeries, AccountUnderTest, TrialUnderTest)
@@ -74,5 +73,5 @@ def test_the_example_of_tests_passes():
     rules, cases = config.parse(SHIPPED, Rules), config.parse(TESTS, RuleTests).tests
     assert len(cases) == 3
     for case in cases:
-        made = [KINDS[kind].model_validate(one) for kind, one in sampling.samples(case, shipped_policies())]
+        made = [sample_of({"kind": kind, "snapshot": one}) for kind, one in sampling.samples(case, shipped_policies())]
         assert rule_testing.failures(case, made, rules, Roster()) == []

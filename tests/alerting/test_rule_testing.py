@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from uptake import config
-from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
 from uptake.rule_tests import RuleTests
 from uptake_alerting import rule_testing
+from uptake_alerting.rehearsal import sample_of
 from uptake_alerting.roster import Roster
 from uptake_alerting.rule_file import SHIPPED
 from uptake_alerting.rules import Rules
@@ -19,7 +19,6 @@ from uptake_metrics.config import shipped_policies
 
 FILES = sorted((Path(rule_testing.__file__).parent / "shipped/tests").glob("*.yml"))
 RULES = config.parse(SHIPPED, Rules)
-KINDS = {"account": AccountSnapshot, "trial": TrialSnapshot}
 FILE = """\
 rules: shipped
 tests:
@@ -40,7 +39,7 @@ tests:
 
 
 def samples_of(case):
-    return [KINDS[kind].model_validate(made) for kind, made in sampling.samples(case, shipped_policies())]
+    return [sample_of({"kind": kind, "snapshot": made}) for kind, made in sampling.samples(case, shipped_policies())]
 
 
 @pytest.fixture(scope="module")

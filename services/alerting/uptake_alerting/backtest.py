@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from uptake import config
-from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
-from uptake_alerting.rehearsal import Notice, Rehearsal, Sample, Stage
+from uptake.messages.kpi import AccountSnapshot
+from uptake_alerting.rehearsal import PLAYED, Notice, Rehearsal, Sample, Stage, sample_of
 from uptake_alerting.roster import Roster
 from uptake_alerting.rule_file import SHIPPED
 from uptake_alerting.rule_testing import Everybody
 from uptake_alerting.rules import Rules
 
 FLAP = timedelta(days=14)  # an episode that begins so soon after the end of the one before it
-_KINDS: dict[str, type[Sample]] = {"account": AccountSnapshot, "trial": TrialSnapshot}
 Week = tuple[str, str]  # an engineer, and the Monday
 
 
@@ -121,7 +120,8 @@ def main(words: list[str]) -> int:
     asked = _arguments(words)
     try:
         candidate, baseline = _rules(asked.rules), _rules(asked.baseline)
-        found = _compare(candidate, baseline, _roster(asked.roster), map(_sample, sys.stdin), asked.first, asked.last)
+        roster, history = _roster(asked.roster), map(sample_of, map(json.loads, sys.stdin))
+        found = _compare(candidate, baseline, roster, history, asked.first, asked.last)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -143,7 +143,7 @@ def _compare(
         if isinstance(sample, AccountSnapshot) and first <= sample.kpis.as_of <= last:
             days[sample.account] += 1
     tallies = [tally(stage.end(), first, last) for stage in stages]
-    named = {rule.name: rule.subject_kind in _KINDS for rule in (*candidate.alerts, *baseline.alerts)}
+    named = {rule.name: rule.subject_kind in PLAYED for rule in (*candidate.alerts, *baseline.alerts)}
     found = report(tallies[0], tallies[1], [name for name, played in named.items() if played], first, last)
     return found | {
         "not_played": [name for name, played in named.items() if not played],
@@ -161,11 +161,6 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--to", dest="last", type=date.fromisoformat, required=True)
     parser.add_argument("--max", type=int)
     return parser.parse_args(words)
-
-
-def _sample(line: str) -> Sample:
-    told = json.loads(line)
-    return _KINDS[told["kind"]].model_validate(told["snapshot"])
 
 
 def _rules(name: str) -> Rules:

@@ -1,13 +1,14 @@
 """What planning is given about one alert, and what it answers. Data only, and how often is too often; pure."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from uptake.messages.alerts import Severity
 from uptake_alerting.gates import UNTOUCHED, Gate, Handling
 from uptake_alerting.notices import NoticeKind
+from uptake_alerting.rules import Rule
 from uptake_alerting.threads import Destination, Told
 from uptake_alerting.whom import About, Chosen, Recipient
 
@@ -59,6 +60,14 @@ class Case:
     flapping: bool = False
     released: bool = False
     avoid: frozenset[Destination] = frozenset()
+
+
+def case_of(id: str, rule: Rule | None, about: About, severity: Severity) -> Case:
+    """As its rule has it, if there still is one; of what has happened to the episode it knows nothing yet."""
+    known = Case(id, about.rule, severity, about)
+    if rule is None:
+        return known
+    return replace(known, delivery=rule.delivery_of(severity), bypass_quiet_hours=rule.bypass_quiet_hours)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ events and the next look come together or not at all.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 
 import structlog
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uptake.clock import utc_now
 from uptake.loops import forever
 from uptake_alerting import breaker, digests, dispatch_store, meta, outbox, storms
-from uptake_alerting.cases import Case, Plan, Routed, is_flapping
+from uptake_alerting.cases import Case, Plan, Routed, case_of, is_flapping
 from uptake_alerting.contacts import Book
 from uptake_alerting.dispatch_store import Looked, about_of
 from uptake_alerting.fold import ONE_SHOT
@@ -158,13 +158,8 @@ def _case(one: Looked, in_force: InForce, known: _Known, now: datetime) -> Case:
         held_until=storm.until,
         now=now,
     )
-    return Case(
-        id=one.id,
-        rule=one.rule,
-        severity=row.severity,
-        about=about_of(one, rule.to if rule else ("owner",)),
-        delivery=rule.delivery_of(row.severity) if rule else "working_hours",
-        bypass_quiet_hours=rule is not None and rule.bypass_quiet_hours,
+    return replace(
+        case_of(one.id, rule, about_of(one, rule.to if rule else ("owner",)), row.severity),
         ended=row.ended_at is not None,
         one_shot=row.reason == ONE_SHOT,
         told=told,

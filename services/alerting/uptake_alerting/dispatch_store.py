@@ -10,8 +10,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from uptake.messages.alerts import AlertData
-from uptake_alerting import outbox
+from uptake_alerting import outbox, whom
 from uptake_alerting.cases import FLAPPING_WITHIN, Plan, as_route
+from uptake_alerting.rules import Role
 from uptake_alerting.silences import Matcher, Silence
 from uptake_alerting.tables import alert_event, delivery, episode, silence
 from uptake_alerting.threads import Told
@@ -171,14 +172,11 @@ async def wake(
     await connection.execute(update(episode).where(episode.c.id.in_(mine.scalar_subquery())).values(look_at=now))
 
 
-def about_of(looked: Looked, to: Any) -> About:
+def about_of(looked: Looked, to: tuple[Role, ...]) -> About:
     """Whom the facts named when the alert last changed."""
-    known: Mapping[str, str | None] = looked.data.values.get("about") or {}
-    names = {name: known.get(name) for name in ("deputy", "engineer", "executive", "manager")}
-    owner = known.get("owner", looked.data.owner)
-    return About(
-        looked.rule, to, looked.account, looked.data.region, owner=owner, assignee=looked.row.assignee, **names
-    )
+    known: dict[str, str | None] = looked.data.values.get("about") or {}
+    people = {"owner": looked.data.owner} | known
+    return whom.about_of(looked.rule, to, looked.account, looked.data.region, people, looked.row.assignee)
 
 
 async def _latest_events(connection: AsyncConnection, episodes: Collection[str]) -> dict[str, str]:

@@ -5,13 +5,14 @@ Closed days and trials only: quarters and installations are not played.
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from uptake.messages.alerts import Severity
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
+from uptake_alerting.about import for_whom
 from uptake_alerting.cases import is_flapping
 from uptake_alerting.clocks import of_trial
 from uptake_alerting.episodes import Change, Episode, Outcome, episode_id, outcome_of_clock, reconcile
@@ -23,11 +24,12 @@ from uptake_alerting.rules import Rule, Rules
 from uptake_alerting.wall import local
 from uptake_alerting.whom import About, Routes
 
-__all__ = ["Notice", "Rehearsal", "Rehearsed", "Sample", "Stage", "rehearse"]
+__all__ = ["PLAYED", "Notice", "Rehearsal", "Rehearsed", "Sample", "Stage", "rehearse", "sample_of"]
 
 _NEVER = State()
 Instance = tuple[str, str]  # a rule and its subject
 Sample = AccountSnapshot | TrialSnapshot
+PLAYED: Mapping[str, type[Sample]] = {"account": AccountSnapshot, "trial": TrialSnapshot}
 
 
 class _Limit(NamedTuple):
@@ -37,6 +39,11 @@ class _Limit(NamedTuple):
 
 
 _Entry = Sample | _Limit | Look | Digest
+
+
+def sample_of(told: Mapping[str, Any]) -> Sample:
+    """From `{"kind", "snapshot"}`. Raises ValueError."""
+    return PLAYED[told["kind"]].model_validate(told["snapshot"])
 
 
 def _instant(sample: Sample) -> datetime | None:
@@ -163,17 +170,7 @@ class Stage:
                 self._states[instance] = state
                 if self._by_day:
                     self._conditions[rule.name, day.account, as_of] = state
-            about = About(
-                rule.name,
-                rule.to,
-                day.account,
-                day.region,
-                owner=day.owner,
-                deputy=day.deputy,
-                executive=day.executive,
-                manager=day.manager,
-            )
-            self._apply(rule, about, day.account, Outcome(state, spans), now)
+            self._apply(rule, for_whom(rule, day), day.account, Outcome(state, spans), now)
 
     def _ask_the_clock(self, snapshot: TrialSnapshot, now: datetime) -> None:
         trial, asked = snapshot.trial, of_trial(snapshot)
@@ -185,16 +182,7 @@ class Stage:
             self._states[instance] = outcome.state
             if outcome.wake_at is not None:
                 self._wake(outcome.wake_at, _Limit(trial.opportunity))
-            about = About(
-                rule.name,
-                rule.to,
-                trial.account,
-                snapshot.region,
-                owner=snapshot.owner,
-                engineer=trial.engineer,
-                executive=trial.executive,
-            )
-            self._apply(rule, about, trial.opportunity, outcome, now, str(trial.complexity))
+            self._apply(rule, for_whom(rule, snapshot), trial.opportunity, outcome, now, str(trial.complexity))
 
     def _apply(
         self, rule: Rule, about: About, subject: str, outcome: Outcome, now: datetime, complexity: str | None = None

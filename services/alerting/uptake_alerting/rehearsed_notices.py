@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from uptake.messages.alerts import Severity
-from uptake_alerting.cases import Case, Plan, Routed
+from uptake_alerting.cases import Case, Plan, Routed, case_of
 from uptake_alerting.contacts import Book
 from uptake_alerting.gates import UNTOUCHED, Gate, gates
 from uptake_alerting.notices import NoticeKind
@@ -193,13 +193,8 @@ class Telling:
             )
 
     def _case(self, alert: Alert, now: datetime) -> Case:
-        return Case(
-            id=alert.id,
-            rule=alert.rule.name,
-            severity=alert.severity,
-            about=alert.about,
-            delivery=alert.rule.delivery_of(alert.severity),
-            bypass_quiet_hours=alert.rule.bypass_quiet_hours,
+        return replace(
+            case_of(alert.id, alert.rule, alert.about, alert.severity),
             ended=alert.ended,
             one_shot=alert.one_shot,
             told=tuple(alert.told.values()),

@@ -14,17 +14,16 @@ from typing import Any, Literal
 
 from uptake import config
 from uptake.config import InvalidConfig
-from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
+from uptake.messages.kpi import AccountSnapshot
 from uptake.rule_tests import Case, Expected, ExpectedNotice, RuleTests
 from uptake_alerting.fold import State
 from uptake_alerting.people import Person
-from uptake_alerting.rehearsal import Notice, Rehearsal, Rehearsed, Sample, rehearse
+from uptake_alerting.rehearsal import Notice, Rehearsal, Rehearsed, Sample, rehearse, sample_of
 from uptake_alerting.roster import Roster
 from uptake_alerting.rule_file import RulesFile
 from uptake_alerting.rules import Rules
 from uptake_alerting.wall import start_of
 
-_KINDS: dict[str, type[Sample]] = {"account": AccountSnapshot, "trial": TrialSnapshot}
 _SHIPPED = Path(__file__).parent / "shipped" / "tests"
 _OK = State()
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -165,7 +164,7 @@ def _read(lines: Iterable[str], tests: int) -> list[list[Sample]]:
     samples: list[list[Sample]] = [[] for _ in range(tests)]
     for line in lines:
         told = json.loads(line)
-        samples[told["test"]].append(_KINDS[told["kind"]].model_validate(told["snapshot"]))
+        samples[told["test"]].append(sample_of(told))
     return samples
 
 

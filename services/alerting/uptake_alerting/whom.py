@@ -54,6 +54,19 @@ class About:
     assignee: str | None = None
 
 
+def about_of(
+    rule: str,
+    to: tuple[Role, ...],
+    account: str | None,
+    region: str | None,
+    people: Mapping[str, str | None],
+    assignee: str | None = None,
+) -> About:
+    """`people`: by what they are to the account or the trial."""
+    named = {name: people.get(name) for name in ("owner", "deputy", "engineer", "executive", "manager")}
+    return About(rule, to, account, region, **named, assignee=assignee)
+
+
 @dataclass(frozen=True, slots=True)
 class Recipient:
     """One destination; `person` is null where whoever reads the channel is meant."""

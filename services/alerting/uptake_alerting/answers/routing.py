@@ -13,13 +13,14 @@ from uptake.messages.alerts import Severity
 from uptake.messages.fields import Instant
 from uptake.problems import Problem
 from uptake_alerting import planning, store
+from uptake_alerting.about import for_whom
 from uptake_alerting.answers.oncall import in_range
-from uptake_alerting.cases import Case
+from uptake_alerting.cases import Case, case_of
 from uptake_alerting.contacts import Book
 from uptake_alerting.roster import Roster
 from uptake_alerting.routes import Routes
 from uptake_alerting.rules import Rule, Rules
-from uptake_alerting.whom import About, Recipient
+from uptake_alerting.whom import About, Recipient, about_of
 
 Name = Annotated[str | None, Query()]
 
@@ -77,7 +78,7 @@ def router(
             raise Problem(404, "unknown_rule", f"no rule is called {rule!r}; `uptake rules list` names them")
         about = await _about(engine, known, account, trial)
         moment, severity = in_range(at) or clock(), severity or known.severity
-        case = Case("", rule, severity, about, known.delivery_of(severity), known.bypass_quiet_hours)
+        case = case_of("", known, about, severity)
         book = Book(rosters.current(), routes.current(), moment, digest_time)
         steps = [_step(case, level, book, moment) for level in range(planning.TOP[severity] + 1)]
         return RouteAnswer(rule=rule, account=account, trial=trial, severity=severity, at=moment, steps=steps)
@@ -88,7 +89,7 @@ def router(
 async def _about(engine: AsyncEngine, rule: Rule, account: str | None, trial: str | None) -> About:
     """The people whom the newest snapshot names; of a team or an installation there is none."""
     if rule.subject_kind not in ("account", "trial") and account is None and trial is None:
-        return About(rule.name, rule.to, None, None)
+        return about_of(rule.name, rule.to, None, None, {})
     named = {"account": account is not None, "trial": trial is not None}
     if [kind for kind, given in named.items() if given] != [rule.subject_kind]:
         wanted = {"account": "name an account", "trial": "name a trial"}.get(rule.subject_kind, "name neither")
@@ -98,15 +99,11 @@ async def _about(engine: AsyncEngine, rule: Rule, account: str | None, trial: st
             found = (await store.load_trials(connection, [trial])).get(trial)
             if found is None:
                 raise Problem(404, "unknown_trial", f"no trial {trial!r} has been published")
-            told = found.trial
-            people = {"owner": found.owner, "engineer": told.engineer, "executive": told.executive}
-            return About(rule.name, rule.to, told.account, found.region, **people)
+            return for_whom(rule, found)
         newest = await store.newest_sample(connection, str(account))
     if newest is None:
         raise Problem(404, "unknown_account", f"no closed day of an account {account!r} has been published")
-    people = {"owner": newest.owner, "deputy": newest.deputy}
-    people |= {"executive": newest.executive, "manager": newest.manager}
-    return About(rule.name, rule.to, newest.account, newest.region, **people)
+    return for_whom(rule, newest)
 
 
 def _step(case: Case, level: int, book: Book, at: datetime) -> Step:
