@@ -63,6 +63,29 @@ def test_a_wrong_file_and_days_that_make_no_sense(history, ask, candidate):
     assert ask("rules", "backtest", "--from", "2026-05-10", "--to", "2026-05-01").exit_code == 2
 
 
+@pytest.mark.parametrize("wrong", ["candidate", "baseline", "roster"])
+def test_what_is_wrong_with_a_file_is_told_before_a_day_is_asked_for(fake, ask, candidate, tmp_path, wrong):
+    (fake.data / "config").mkdir()
+    files = {"candidate": candidate, "baseline": tmp_path / "old.yml", "roster": fake.data / "config/roster.yml"}
+    files["baseline"].write_text(RULES)
+    files["roster"].write_text("people: []\n")
+    words = ("rules", "backtest", "--rules", candidate, "--baseline", files["baseline"], *DAYS)
+    assert ask(*words).exit_code == 1  # this Uptake has no history to tell
+    asked = len(fake.gets)
+    files[wrong].write_text(files[wrong].read_text() + "surplus: 1\n")
+    done = ask(*words)
+    assert (done.exit_code, len(fake.gets) - asked) == (2, 0)
+    assert f"{files[wrong]}: line " in done.stderr
+
+
+def test_nothing_needs_to_run_to_find_a_wrong_file(ask, candidate, tmp_path):
+    words = ("rules", "backtest", "--rules", candidate, "--data", tmp_path / "none")
+    assert ask(*words).exit_code == 3
+    candidate.write_text(RULES.replace("mau", "mood"))
+    done = ask(*words)
+    assert (done.exit_code, "new.yml: line 4: " in done.stderr) == (2, True)
+
+
 def test_an_uptake_that_is_not_ready_is_one_to_ask_again(fake, ask, candidate):
     fake.answers["/api/v1/snapshots"] = (503, {"detail": "starting"})
     done = ask("rules", "backtest", "--rules", candidate, *DAYS)

@@ -60,17 +60,24 @@ def backtest(
     words += ["--from", str(begin), "--to", str(end)]
     words += ["--roster", str(config / "roster.yml")] if (config / "roster.yml").exists() else []
     words += ["--max", str(most)] if most is not None else []
+    _play(words, "")  # what is wrong with a file is told before a day is asked for
     with tempfile.TemporaryFile("w+b") as history:
         _fetch(data, begin - timedelta(days=_LEAD_DAYS), end, history)
         with screen.progress() as bar:
             bar.add_task("replaying", total=None)
-            done = run("alerting", "backtest", *words, given=history)
-    if done.returncode not in (0, REFUSED) or not done.stdout:
-        raise WrongUsage(done.stderr.strip() or f"The replay ended with {done.returncode} and said nothing.")
-    found = json.loads(done.stdout)
-    click.echo(done.stdout.rstrip()) if as_json else _show(found)
+            told = _play(words, history)
+    found = json.loads(told)
+    click.echo(told.rstrip()) if as_json else _show(found)
     if found["problems"]:
         raise Refused("\n".join(found["problems"]))
+
+
+def _play(words: list[str], history: str | IO[bytes]) -> str:
+    """The report. Raises WrongUsage when a file is wrong."""
+    done = run("alerting", "backtest", *words, given=history)
+    if done.returncode not in (0, REFUSED) or not done.stdout:
+        raise WrongUsage(done.stderr.strip() or f"The replay ended with {done.returncode} and said nothing.")
+    return done.stdout
 
 
 def _fetch(data: Path | None, first: date, last: date, into: IO[bytes]) -> None:
