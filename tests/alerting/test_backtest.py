@@ -16,7 +16,10 @@ RULES = """\
 groups:
 - name: own
   rules:
-  - {{alert: few-users, subject: account, when: {{metric: mau, below: {below}}}, for: {hold}}}
+  - alert: few-users
+    subject: account
+    when: {{metric: mau, below: {below}}}
+    for: {hold}
 """
 
 
@@ -71,9 +74,10 @@ def test_the_gate_looks_at_the_fullest_week_of_each_engineer(most, over):
 def run(monkeypatch, capsys, tmp_path, account_day):
     """The program over eight closed days of 9 people; the file of rules beside a baseline."""
 
-    def play(*words, below=10, hold=1, lines=None):
-        (tmp_path / "new.yml").write_text(RULES.format(below=below, hold=hold))
-        days = [account_day(MONDAY + timedelta(days=number), 9) for number in range(8)]
+    def play(*words, below=10, hold=1, lines=None, more="", **other):
+        """`more`: of the rule; `other`: of every day."""
+        (tmp_path / "new.yml").write_text(RULES.format(below=below, hold=hold) + more)
+        days = [account_day(MONDAY + timedelta(days=number), 9, **other) for number in range(8)]
         told = [json.dumps({"kind": "account", "snapshot": day.model_dump(mode="json")}) for day in days]
         monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(told if lines is None else lines)))
         files = ("--rules", str(tmp_path / "new.yml"), "--baseline", "shipped")
@@ -103,6 +107,43 @@ def test_the_gate_shuts(run):
     assert run("--max", "0", below=5)[0] == 0
 
 
+ROTA = """\
+people: [{name: ce-9, region: emea}]
+regions: {emea: {time_zone: UTC, rotation: emea}}
+rotations: {emea: {time_zone: UTC, layers: [{people: [ce-9], start: 2026-01-05}]}}
+"""
+LEAD = "people: [{name: boss, region: emea}]\nregions: {emea: {time_zone: UTC}}\nfallback: {lead: boss}\n"
+
+
+@pytest.mark.parametrize(
+    ("people", "roster", "more", "told"),
+    [
+        ({}, None, "", {"ce-1": 1}),  # nobody acks, and there is nobody else: no case for the catch-all
+        ({"owner": None}, None, "", {"catch-all": 1}),
+        ({"owner": None, "deputy": "ce-2"}, None, "", {"ce-2": 1}),
+        ({"owner": None, "region": "emea"}, ROTA, "", {"ce-9": 1}),
+        ({"owner": None, "region": "amer"}, ROTA, "", {"catch-all": 1}),
+        ({"owner": None}, LEAD, "", {"boss": 1, "catch-all": 1}),
+        ({"owner": None}, None, "    to: [executive]\n", {"catch-all": 1}),
+        ({"owner": None}, None, "    to: [operators]\n", {"operators": 1}),
+        ({"owner": None}, None, "    deliver: digest\n", {"catch-all": 1}),
+        ({"owner": None}, None, "    one_shot: true\n", {"catch-all": 6}),  # a line of each working morning
+    ],
+)
+def test_what_nobody_else_hears_counts_for_the_catch_all(run, tmp_path, people, roster, more, told):
+    """As in production: who stands in, who is on call, then the default channels and the lead."""
+    words = ["--to", "2026-05-05"] if "one_shot" not in more else []
+    if roster is not None:
+        (tmp_path / "roster.yml").write_text(roster)
+        words += ["--roster", str(tmp_path / "roster.yml")]
+    code, out, _ = run(*words, "--max", "0", **{"deputy": None, "manager": None, "executive": None} | people, more=more)
+    found = json.loads(out)
+    assert {
+        one["engineer"]: one["candidate"]["notices"] for one in found["engineers"] if one["candidate"]["week"]
+    } == told
+    assert (code, [line.split()[0] for line in found["problems"]]) == (1, sorted(told))
+
+
 def test_what_was_open_before_the_first_day_does_not_begin_on_it(run):
     found = json.loads(run("--from", "2026-05-08")[1])
     by_rule = {one["rule"]: one["episodes"]["candidate"] for one in found["rules"]}
@@ -112,7 +153,7 @@ def test_what_was_open_before_the_first_day_does_not_begin_on_it(run):
 def test_a_wrong_file_is_named_with_its_line(run):
     code, out, errors = run(hold="ever")
     assert (code, out) == (2, "")
-    assert "new.yml: line 4: " in errors
+    assert "new.yml: line 7: " in errors
 
 
 def test_a_history_out_of_order_is_refused(run, account_day):

@@ -16,9 +16,9 @@ from typing import Any
 from uptake import config
 from uptake.messages.kpi import AccountSnapshot
 from uptake_alerting.rehearsal import PLAYED, Notice, Rehearsal, Sample, Stage, sample_of
+from uptake_alerting.rehearsed_routes import EverybodyAndCatchAll
 from uptake_alerting.roster import Roster
 from uptake_alerting.rule_file import SHIPPED
-from uptake_alerting.rule_testing import Everybody
 from uptake_alerting.rules import Rules
 
 FLAP = timedelta(days=14)  # an episode that begins so soon after the end of the one before it
@@ -36,7 +36,10 @@ class Tally:
 
 
 def tally(found: Rehearsal, first: date, last: date) -> Tally:
-    """Of what began, or was told, on `first` to `last`. A digest is one notice a day, whatever it carries."""
+    """Of what began, or was told, on `first` to `last`. A digest is one notice a day, whatever it carries.
+
+    What reaches nobody in particular only because here nobody acks, and somebody else was told of it first, is none.
+    """
     episodes, flaps, ended = Counter[str](), Counter[str](), dict[tuple[str, str], datetime]()
     for one in sorted(found.episodes, key=lambda one: one.fired_at):
         before = ended.get((one.rule, one.subject))
@@ -45,7 +48,7 @@ def tally(found: Rehearsal, first: date, last: date) -> Tally:
             flaps[one.rule] += before is not None and one.fired_at - before < FLAP
         if one.ended_at is not None:
             ended[one.rule, one.subject] = one.ended_at
-    told = [notice for notice in found.notices if first <= notice.day <= last]
+    told = [one for one in found.notices if first <= one.day <= last and (one.person or not one.escalated)]
     weeks: dict[Week, Counter[str]] = defaultdict(Counter)
     for notice in [*(one for one in told if not one.digest), *_digests(told)]:
         weeks[_whom(notice), _monday(notice.at)][notice.rule if not notice.digest else "digest"] += 1
@@ -58,7 +61,7 @@ def _digests(told: Iterable[Notice]) -> list[Notice]:
 
 
 def _whom(notice: Notice) -> str:
-    return notice.person or f"channel {notice.channel}"
+    return notice.person or notice.channel
 
 
 def _monday(at: datetime) -> str:
@@ -135,7 +138,7 @@ def _compare(
 ) -> dict[str, Any]:
     """Both at once over samples in the order of time, so that no more of the history is kept than of one instant."""
     until = datetime.combine(last + timedelta(days=2), time(0), UTC)
-    stages = [Stage(rules, roster, Everybody(), until) for rules in (candidate, baseline)]
+    stages = [Stage(rules, roster, EverybodyAndCatchAll(), until) for rules in (candidate, baseline)]
     days = Counter[str]()
     for sample in history:
         for stage in stages:

@@ -25,7 +25,10 @@ _LOOKS = 50  # at one instant; planning comes to rest after two or three
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One that goes out, or into somebody's digest. `day`: the newest closed day; of a trial, the vendor's today."""
+    """One that goes out, or into somebody's digest. `day`: the newest closed day; of a trial, the vendor's today.
+
+    `escalated`: its reader heard of the alert only because nobody had acted on it.
+    """
 
     at: datetime
     day: date
@@ -36,6 +39,7 @@ class Notice:
     channel: str
     severity: Severity
     digest: bool
+    escalated: bool = False
 
 
 class Look(NamedTuple):
@@ -190,6 +194,7 @@ class Telling:
                 to.channel,
                 alert.severity,
                 digest,
+                _is_escalated(alert, (to.channel, to.destination)),
             )
 
     def _case(self, alert: Alert, now: datetime) -> Case:
@@ -210,3 +215,7 @@ class Telling:
         others = (self.alerts[id_] for id_ in self._of_account[alert.account])
         firing = {one.rule.name for one in others if not one.ended}
         return next((name for name in sorted(firing) if alert.rule.name in self._rules[name].inhibits), None)
+
+
+def _is_escalated(alert: Alert, to: Destination) -> bool:
+    return any(t.kind == "escalation" and t.counts and (t.channel, t.destination) == to for t in alert.told.values())

@@ -6,8 +6,7 @@ The snapshots come on standard input, one `{"test", "kind", "snapshot"}` a line,
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +16,8 @@ from uptake.config import InvalidConfig
 from uptake.messages.kpi import AccountSnapshot
 from uptake.rule_tests import Case, Expected, ExpectedNotice, RuleTests
 from uptake_alerting.fold import State
-from uptake_alerting.people import Person
 from uptake_alerting.rehearsal import Notice, Rehearsal, Rehearsed, Sample, rehearse, sample_of
+from uptake_alerting.rehearsed_routes import Everybody
 from uptake_alerting.roster import Roster
 from uptake_alerting.rule_file import RulesFile
 from uptake_alerting.rules import Rules
@@ -27,33 +26,6 @@ from uptake_alerting.wall import start_of
 _SHIPPED = Path(__file__).parent / "shipped" / "tests"
 _OK = State()
 _NEVER = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Inbox:
-    """Everybody has one of their own, under their own name; there is none that nobody in particular reads."""
-
-    name: str
-    type: str = "inbox"
-
-    def destination(self, person: Person | None = None) -> str | None:
-        return person.name if person is not None else None
-
-
-class _Inboxes(dict[str, Inbox]):
-    def __missing__(self, name: str) -> Inbox:
-        return Inbox(name)
-
-
-class Everybody:
-    """Routes by which each person can be told, and nobody else."""
-
-    channels: Mapping[str, Inbox] = _Inboxes()
-    default: Sequence[str] = ()
-    operators: Sequence[str] = ()
-
-    def serving(self, person: str) -> Sequence[str]:
-        return (person,)
 
 
 def failures(case: Case, samples: Iterable[Sample], rules: Rules, roster: Roster) -> list[str]:
