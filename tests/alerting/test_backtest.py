@@ -107,6 +107,14 @@ def test_the_gate_shuts(run):
     assert run("--max", "0", below=5)[0] == 0
 
 
+def test_the_gate_names_the_rules_inside_digests():
+    notices = [notice(0), *[notice(day, rule=rule, digest=True) for day, rule in ((1, "b"), (1, "a"), (2, "a"))]]
+    found = report(tally(Rehearsal([], notices), MONDAY, LAST), tally(Rehearsal(), MONDAY, LAST), [], MONDAY, LAST)
+    assert too_many(found, 2) == [
+        "ce-1 would get 3 notices in the week of 2026-05-04, more than 2: digest 2 (a, b), few-users 1"
+    ]
+
+
 ROTA = """\
 people: [{name: ce-9, region: emea}]
 regions: {emea: {time_zone: UTC, rotation: emea}}

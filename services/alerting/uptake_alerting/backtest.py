@@ -22,17 +22,22 @@ from uptake_alerting.rule_file import SHIPPED
 from uptake_alerting.rules import Rules
 
 FLAP = timedelta(days=14)  # an episode that begins so soon after the end of the one before it
+DIGEST = "digest"  # in the place of a rule
 Week = tuple[str, str]  # an engineer, and the Monday
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What one file of rules makes of the history. `weeks`: notices of each engineer and week, by rule."""
+    """What one file of rules makes of the history.
+
+    `weeks`: notices of each engineer and week, by rule; `digests`: likewise the lines of their digests.
+    """
 
     episodes: Counter[str]
     flaps: Counter[str]
     notices: Counter[str]
     weeks: dict[Week, Counter[str]]
+    digests: dict[Week, Counter[str]]
 
 
 def tally(found: Rehearsal, first: date, last: date) -> Tally:
@@ -50,14 +55,28 @@ def tally(found: Rehearsal, first: date, last: date) -> Tally:
             ended[one.rule, one.subject] = one.ended_at
     told = [one for one in found.notices if first <= one.day <= last and (one.person or not one.escalated)]
     weeks: dict[Week, Counter[str]] = defaultdict(Counter)
-    for notice in [*(one for one in told if not one.digest), *_digests(told)]:
-        weeks[_whom(notice), _monday(notice.at)][notice.rule if not notice.digest else "digest"] += 1
-    return Tally(episodes, flaps, Counter(notice.rule for notice in told), dict(weeks))
+    digests: dict[Week, Counter[str]] = defaultdict(Counter)
+    for notice in told:
+        if not notice.digest:
+            weeks[_week(notice)][notice.rule] += 1
+    for lines in _digests(told):
+        week = _week(lines[-1])
+        weeks[week][DIGEST] += 1
+        digests[week].update(line.rule for line in lines)
+    return Tally(episodes, flaps, Counter(notice.rule for notice in told), dict(weeks), dict(digests))
 
 
-def _digests(told: Iterable[Notice]) -> list[Notice]:
-    """One of each engineer and day."""
-    return list({(_whom(one), one.day): one for one in told if one.digest}.values())
+def _digests(told: Iterable[Notice]) -> Iterable[list[Notice]]:
+    """The lines of each: one of an engineer and day."""
+    found: dict[tuple[str, date], list[Notice]] = defaultdict(list)
+    for line in told:
+        if line.digest:
+            found[_whom(line), line.day].append(line)
+    return found.values()
+
+
+def _week(notice: Notice) -> Week:
+    return _whom(notice), _monday(notice.at)
 
 
 def _whom(notice: Notice) -> str:
@@ -93,16 +112,20 @@ def report(candidate: Tally, baseline: Tally, rules: Sequence[str], first: date,
 
 
 def _fullest(found: Tally, engineer: str) -> dict[str, Any]:
-    """The week in which somebody heard most, and how many notices that was; in the mean, over the weeks with any."""
+    """The week in which somebody heard most, and how many notices that was; in the mean, over the weeks with any.
+
+    `digest`: the rules that the digests of that week told of.
+    """
     mine = {monday: by_rule for (who, monday), by_rule in found.weeks.items() if who == engineer}
     if not mine:
-        return {"week": None, "notices": 0, "rules": {}, "mean": 0.0}
+        return {"week": None, "notices": 0, "rules": {}, "digest": [], "mean": 0.0}
     monday = max(sorted(mine), key=lambda week: mine[week].total())
     total = sum(by_rule.total() for by_rule in mine.values())
     return {
         "week": monday,
         "notices": mine[monday].total(),
         "rules": dict(mine[monday].most_common()),
+        "digest": [rule for rule, _ in found.digests.get((engineer, monday), Counter()).most_common()],
         "mean": round(total / len(mine), 1),
     }
 
@@ -114,7 +137,8 @@ def too_many(found: dict[str, Any], most: int | None) -> list[str]:
 
 
 def _complaint(engineer: str, week: dict[str, Any], most: int) -> str:
-    rules = ", ".join(f"{rule} {count}" for rule, count in week["rules"].items())
+    inside = {DIGEST: f" ({', '.join(week['digest'])})"}
+    rules = ", ".join(f"{rule} {count}{inside.get(rule, '')}" for rule, count in week["rules"].items())
     return f"{engineer} would get {week['notices']} notices in the week of {week['week']}, more than {most}: {rules}"
 
 
