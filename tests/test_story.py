@@ -64,9 +64,12 @@ class Uptake:
         found: dict[str, Any] = answer.json()
         return found
 
-    def cli(self, *arguments: str) -> Any:
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(UPTAKE), "--data", str(self.data), *arguments, "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    def cli(self, *arguments: str) -> Any:
+        done = self.run(*arguments)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -287,6 +290,42 @@ def check_notices(uptake: Uptake, receiver: Receiver) -> None:
         "trial-breached": "o1",
     }
     assert alerts["trial-breached"]["since"] == str(ago(25 - 22))  # 21 days are within the target, the 22nd is not
+
+
+def published(uptake: Uptake, day: date) -> dict[str, int | None]:
+    """MAU of the day, as it was published, by account."""
+    text = httpx2.get(uptake.url(2, "/api/v1/snapshots"), params={"from": str(day), "to": str(day)}, timeout=30).text
+    told = [json.loads(line) for line in text.splitlines()]
+    return {one["snapshot"]["account"]: one["snapshot"]["kpis"]["mau"] for one in told if one["kind"] == "account"}
+
+
+async def test_a_changed_rule_is_played_over_what_metrics_published(uptake: Uptake, tmp_path: Path) -> None:
+    """Events of a month become closed days, and these say what the rule would have told before it is in force."""
+    events, candidate = usage(), tmp_path / "new.yml"
+    assert uptake.post(facts())["accepted"] == 3
+    assert uptake.post(events)["accepted"] == len(events)
+    mau = expected(events, ago(1))["mau"]
+    until(lambda: published(uptake, ago(1)) == {ACCOUNT: mau, "prospect": None})  # that has a trial, and no past
+    shipped = (uptake.data / "config" / "rules.yml").read_text()
+    assert "  - alert: adoption-below-target\n" in shipped
+    _, _, tail = shipped.partition("  - alert: adoption-below-target\n")
+    candidate.write_text(shipped.replace(tail, tail.replace("for: 3", "for: 20 days", 1)))
+    words = ("rules", "backtest", "--rules", str(candidate), "--from", str(ago(33)), "--to", str(ago(1)))
+
+    found = uptake.cli(*words)
+    by_rule = {one["rule"]: one for one in found["rules"]}
+    assert (found["accounts"], found["days"], found["problems"]) == (2, 33 + 1, [])
+    assert by_rule["adoption-below-target"]["episodes"] == {"baseline": 1, "candidate": 1}
+    notices = by_rule["adoption-below-target"]["notices"]
+    assert notices["baseline"] > notices["candidate"] > 0, "it is told later"
+    until(lambda: "adoption-below-target" in {alert["rule"] for alert in uptake.cli("alerts", "list")})
+
+    refused = uptake.run(*words, "--max-notices-per-engineer-week", "0")
+    assert (refused.returncode, "ce-1 would get " in refused.stderr) == (1, True)
+    candidate.write_text(shipped.replace("metric: usage", "metric: mood", 1))
+    wrong = uptake.run(*words)
+    assert (wrong.returncode, wrong.stdout, "new.yml: line " in wrong.stderr) == (2, "", True)
+    assert uptake.stop() == 0
 
 
 def still_running(uptake: Uptake) -> list[str]:
