@@ -21,6 +21,7 @@ from uptake_alerting import outbox
 from uptake_alerting.courier import Courier
 from uptake_alerting.dispatch import Dispatch, InForce
 from uptake_alerting.episodes import episode_id
+from uptake_alerting.links import NO_LINKS, Links
 from uptake_alerting.outbox import NewEvent
 from uptake_alerting.roster import Roster
 from uptake_alerting.routes import RoutesFile
@@ -287,13 +288,13 @@ class Outcomes:
 
 
 @pytest.fixture
-async def courier_of(engine: AsyncEngine) -> AsyncIterator[Callable[[RoutesFile], tuple[Courier, Outcomes]]]:
+async def courier_of(engine: AsyncEngine) -> AsyncIterator[Callable[..., tuple[Courier, Outcomes]]]:
     """A courier as one replica has it, with the outcomes it counted."""
     async with contextlib.AsyncExitStack() as stack:
         outlet = await stack.enter_async_context(new_outlet())
 
-        def make(routes: RoutesFile) -> tuple[Courier, Outcomes]:
+        def make(routes: RoutesFile, links: Links = NO_LINKS) -> tuple[Courier, Outcomes]:
             outcomes = Outcomes()
-            return Courier(engine, routes, outlet, outcomes), outcomes
+            return Courier(engine, routes, outlet, outcomes, links=links), outcomes
 
         yield make

@@ -174,7 +174,7 @@ class World:
                 to.destination,
                 to.person,
                 "pending" if wanted.mode == "now" else "collected",
-                self.now,
+                old.told.created_at if old is not None and wanted.kind == "terminal" else self.now,
                 ambiguous=old is not None and old.told.ambiguous,
                 severity=alert.severity,
                 digest=wanted.mode == "digest",

@@ -17,6 +17,7 @@ from tests.alerting.fakes.smtp import FakeSmtp
 from uptake_alerting import claims
 from uptake_alerting import courier as couriers
 from uptake_alerting.courier import Courier
+from uptake_alerting.links import Links
 from uptake_alerting.senders import new_outlet
 from uptake_alerting.tables import episode
 from uptake_alerting.wording import values_of_account
@@ -178,15 +179,24 @@ async def test_an_outcome_asks_for_a_new_look_at_its_episode(rows, routes, couri
         assert await connection.scalar(select(episode.c.look_at)) == NOW
 
 
-async def test_a_digest_brings_its_own_words_and_what_it_carries_as_it_is_now(rows, routes, courier_of, receiver):
+async def test_a_digest_tells_what_it_carries_as_it_is_now(rows, routes, courier_of, receiver):
     await rows.notice("c", "acme", "ops", "webhook", status="collected", digest="d")
-    content = {"headline": "2 alerts", "lines": ["one", "two"]}
+    content = {"headline": "1 alerts", "lines": ["as it was"]}
+    await rows.notice("d", "acme", "ops", "webhook", kind="digest", episode=None, event=None, content=content)
+    await drain(courier_of(routes, links=Links("https://uptake.example"))[0], NOW)
+    body = json.loads(receiver.got[0].body)
+    line = "Warning: acme is low https://uptake.example/api/v1/alerts/e-acme"
+    assert (body["headline"], body["lines"], body["alert"]) == ("Alerts: 1 open, 0 over", [line], None)
+    assert [item["subject"] for item in body["items"]] == ["acme"]
+    assert (await rows.deliveries())["d"].status == "delivered"
+
+
+async def test_what_carries_no_alert_brings_its_own_words(rows, routes, courier_of, receiver):
+    content = {"headline": "Week of ce-1", "lines": ["one", "two"]}
     await rows.notice("d", "acme", "ops", "webhook", kind="digest", episode=None, event=None, content=content)
     await drain(courier_of(routes)[0], NOW)
     body = json.loads(receiver.got[0].body)
-    assert (body["headline"], body["lines"], body["alert"]) == ("2 alerts", ["one", "two"], None)
-    assert [item["subject"] for item in body["items"]] == ["acme"]
-    assert (await rows.deliveries())["d"].status == "delivered"
+    assert (body["headline"], body["lines"], body["items"]) == ("Week of ce-1", ["one", "two"], [])
 
 
 async def test_a_notice_whose_words_cannot_be_made_stops_no_other(rows, routes, courier_of, receiver):

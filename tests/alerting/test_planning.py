@@ -108,6 +108,25 @@ def test_a_new_owner_and_whoever_takes_it_on_are_told_and_the_old_one_hears_the_
     assert told(world) == {name: ["trigger", "terminal"] for name in ("ce-1", "ce-2", "boss")}
 
 
+@pytest.mark.parametrize(("refused_for", "told"), [(timedelta(hours=20), True), (timedelta(days=9), False)])
+def test_an_end_that_a_channel_does_not_take_is_tried_again_for_a_week(refused_for, told):
+    """An incident there would stay open for ever."""
+    world = World(routes=machines("pagerduty"))
+    alert = world.fire()
+    world.settle()
+    world.end(alert)
+    ended_at, tries = world.now, 0
+    while world.now < ended_at + timedelta(days=12):
+        world.look()
+        for _, row in world.due():
+            tries += 1
+            world.send(alert, row, "failed" if world.now < ended_at + refused_for else "ok")
+        world.wait(hours=1)
+    assert world.kinds("ce-1") == (["trigger", "terminal"] if told else ["trigger"])
+    assert tries == (5 if told else 28)
+    assert alert.look_at is None
+
+
 def test_who_gets_it_is_told_although_somebody_else_acked_it():
     world = World()
     alert = world.fire()

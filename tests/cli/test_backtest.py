@@ -102,7 +102,7 @@ def test_who_would_be_told(fake, ask):
     done = ask("route", "test", "--rule", "r", "--account", "acme", "--at", "2026-05-04T10:00:00+0000")
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "0 ce-1 mail 2026-05-04T10:00:00Z she owns it" in lines
-    assert "1 nobody nobody can be told" in lines
+    assert "1 nobody nobody who does not know of it by then" in lines
     assert "level 1: nobody is on call" in lines
     query = {"rule": ["r"], "account": ["acme"], "at": ["2026-05-04T10:00:00+00:00"]}
     assert fake.gets[-1] == ("/api/v1/route", query)

@@ -140,7 +140,7 @@ class Courier:
 
     async def _attempt(self, pages: Sequence["_Page"], routes: Routes, now: datetime) -> Next:
         first = pages[0].claimed
-        letter = _letter(pages, self._addressee(first), self._links)
+        letter = _letter(pages, self._addressee(first))
         sent: Sent = await send(self._outlet, routes.channels[first.channel], letter, now)
         created_at = min(page.claimed.created_at for page in pages)
         return after(sent, first.attempts, created_at, now, random.random())  # noqa: S311 - spreads load
@@ -189,10 +189,14 @@ class _Page(NamedTuple):
     claimed: Claimed
     data: AlertData | None
     notice: Notice
+    items: tuple[AlertData, ...] = ()
 
 
 def _page(claimed: Claimed, links: Links) -> _Page:
-    """A notice without an event brings its own words."""
+    """A digest is told as what it carries is now. Another notice without an event brings its own words."""
+    if claimed.items:
+        items = [links.added_to(one) for one in claimed.items]
+        return _Page(claimed, None, wording.digest(items, claimed.person, "Alerts"), tuple(items))
     if claimed.data is None:
         content = claimed.content or {}
         return _Page(claimed, None, Notice(str(content["headline"]), tuple(map(str, content["lines"]))))
@@ -200,9 +204,9 @@ def _page(claimed: Claimed, links: Links) -> _Page:
     return _Page(claimed, data, wording.notice(data, claimed.why, claimed.kind))
 
 
-def _letter(pages: Sequence[_Page], person: Addressee | None, links: Links) -> Letter:
+def _letter(pages: Sequence[_Page], person: Addressee | None) -> Letter:
     """Of several, each says in full what it would have said alone, below one head line."""
-    (first, data, notice), alone = pages[0], len(pages) == 1
+    (first, data, notice, items), alone = pages[0], len(pages) == 1
     notices = tuple(page.notice for page in pages)
     return Letter(
         delivery=first.letter,
@@ -216,7 +220,7 @@ def _letter(pages: Sequence[_Page], person: Addressee | None, links: Links) -> L
         data=data if alone else None,
         notice=notice if alone else wording.cover(notices, first.person),
         parts=() if alone else notices,
-        items=tuple(map(links.added_to, first.items)),
+        items=items,
         attempts=first.attempts,
         ambiguous=any(page.claimed.ambiguous for page in pages),
         ended=first.episode_ended and first.kind != "terminal",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import Row, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -113,9 +113,13 @@ async def write_wanted(connection: AsyncConnection, plans: Mapping[str, Plan], n
     ]
     for part in _parts(rows):
         statement = upsert(delivery).values(part)
-        renewed = ("event", "person", "why", "status", "created_at", "due_at")
+        renewed = ("event", "person", "why", "status", "due_at")
         forgotten = dict.fromkeys(("done_at", "reason", "digest", "letter"))
         again = {name: statement.excluded[name] for name in renewed} | forgotten
+        # What is tried again and again is as old as the first time: the end of an alert.
+        again["created_at"] = case(
+            (delivery.c.kind == "terminal", delivery.c.created_at), else_=statement.excluded.created_at
+        )
         over = delivery.c.status.in_(("skipped", "failed"))
         await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=again, where=over))
     return len(rows)

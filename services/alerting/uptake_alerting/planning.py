@@ -26,6 +26,8 @@ MACHINES = ("pagerduty", "alertmanager")
 LOOK_AGAIN = timedelta(minutes=5)  # where nothing says when a gate opens; whoever opens it asks for a look at once
 STILL_UNHEARD = timedelta(hours=1)  # likewise: a new route or roster asks for a look at once
 CRITICAL_STEP_H = 4
+#: An end that a channel did not take: an incident would stay open, so it is tried again, and for how long.
+END_AGAIN, END_FOR = timedelta(hours=6), timedelta(days=7)
 
 
 @dataclass(slots=True)
@@ -224,9 +226,14 @@ def _escalation_due(case: Case, threads: dict[Destination, Thread], contacts: Co
     last = max(heard, key=lambda opener: opener.told_at())
     cared = (case.handling.ack_until, case.handling.snoozed_until)
     start = max([last.told_at(), *(at for at in cared if at is not None)])
-    if case.severity == "critical":
-        return contacts.after_hours(last.person, start, CRITICAL_STEP_H)
-    return contacts.after_days(last.person, start, 1)
+    return step_up(case.severity, last.person, start, contacts)
+
+
+def step_up(severity: Severity, person: str | None, start: datetime, contacts: Contacts) -> datetime:
+    """When an alert that somebody has known of since `start` goes up, if nobody acts."""
+    if severity == "critical":
+        return contacts.after_hours(person, start, CRITICAL_STEP_H)
+    return contacts.after_days(person, start, 1)
 
 
 def _escalate(case: Case, threads: dict[Destination, Thread], contacts: Contacts, now: datetime) -> tuple[Chosen, int]:
@@ -265,15 +272,30 @@ def _end(case: Case, thread: Thread, contacts: Contacts, draft: _Draft, now: dat
     """Whoever heard the beginning hears the end, once and last, whatever was silenced or moved in between."""
     opener = thread.heard
     unsure = any(t.is_open and not t.can_be_withdrawn for t in thread.told)
-    if opener is None or unsure or any(t.kind == "terminal" for t in thread.told):
+    if opener is None or unsure:
         return
+    terminal = next((t for t in thread.told if t.kind == "terminal"), None)
+    due = _terminal_due(terminal, now)
     to = _again(opener)
-    if opener.digest:
+    if due is None:
+        return
+    if due > now:
+        draft.looks.append(due)
+    elif opener.digest:
         draft.add("terminal", 0, to, "digest", contacts.digest_at(to.person))
     elif (until := _quiet_until(case, to, contacts)) is not None:
         draft.wait(until, to.person)
     else:
         draft.add("terminal", 0, to, "now", now)
+
+
+def _terminal_due(before: Told | None, now: datetime) -> datetime | None:
+    """Null: it was told, is about to be, or nobody has taken it for a week."""
+    if before is None:
+        return now
+    if before.counts or now - before.created_at >= END_FOR:
+        return None
+    return before.told_at() + END_AGAIN
 
 
 def _waited_for_morning(

@@ -54,7 +54,8 @@ def test(
 def _rows(step: dict[str, Any]) -> list[list[Text | str]]:
     level = str(step["level"])
     if not step["told"]:
-        return [[level, Text("nobody", style="red"), "", "", "nobody can be told"]]
+        why = "nobody can be told" if step["level"] == 0 else "nobody who does not know of it by then"
+        return [[level, Text("nobody", style="red"), "", "", why]]
     return [
         [
             level,

@@ -24,7 +24,8 @@ rotations: {emea: {time_zone: UTC, layers: [{people: [ann], start: 2026-01-05}]}
 """
 ROUTES = """
 channels:
-  mail: {type: webhook, url: "https://mail.example.com/", serves: [ce-1, boss]}
+  mail: {type: webhook, url: "https://mail.example.com/", serves: [ce-1]}
+  phone: {type: webhook, url: "https://phone.example.com/", serves: [boss]}
   hook: {type: webhook, url: "https://hook.example.com/", serves: [ann]}
 default: [hook]
 """
@@ -45,7 +46,7 @@ async def ask(engine, call, account_day, trial):
 async def test_each_level_with_who_was_looked_at(ask):
     found = (await ask(rule="usage-unhealthy", account="acme")).json()
     told = [[(one["person"], one["channel"]) for one in step["told"]] for step in found["steps"]]
-    assert told == [[("ce-1", "mail")], [("ann", "hook")], [("boss", "mail")]]
+    assert told == [[("ce-1", "mail")], [("ann", "hook")], [("boss", "phone")]]
     assert found["steps"][0]["looked_at"] == ["ce-1 owns the account: told through mail"]
     assert (found["severity"], found["at"]) == ("warning", "2026-05-04T10:00:00Z")
 
@@ -69,6 +70,28 @@ async def test_when_it_would_go(ask, at, severity, told_at, digest):
     found = (await ask(rule="usage-unhealthy", account="acme", at=at, severity=severity)).json()
     (told,) = found["steps"][0]["told"]
     assert (told["at"], told["digest"]) == (told_at, digest)
+
+
+@pytest.mark.parametrize(
+    ("severity", "at", "levels"),
+    [
+        ("warning", "2026-05-04T10:00:00Z", ["05-04T10:00", "05-05T10:00", "05-06T10:00"]),
+        ("warning", "2026-05-08T20:00:00Z", ["05-11T09:00", "05-12T09:00", "05-13T09:00"]),
+        ("critical", "2026-05-04T15:00:00Z", ["05-04T15:00", "05-05T11:00", "05-05T15:00"]),
+        ("info", "2026-05-04T10:00:00Z", ["05-05T08:00"]),
+    ],
+)
+async def test_each_level_says_when_it_would_be_reached_if_nobody_acts(ask, severity, at, levels):
+    """ce-1, then who is on call, then the manager: a working day later each, or four working hours."""
+    found = (await ask(rule="usage-unhealthy", account="acme", at=at, severity=severity)).json()
+    reached = [one["at"] for step in found["steps"] for one in step["told"]]
+    assert reached == [f"2026-{level}:00Z" for level in levels]
+
+
+async def test_who_knows_already_is_not_told_again_at_a_later_level(ask):
+    found = (await ask(rule="usage-unhealthy", account="acme", severity="critical")).json()
+    told = [(one["channel"], one["destination"]) for step in found["steps"] for one in step["told"]]
+    assert len(told) == len(set(told))
 
 
 async def test_a_rule_about_a_team_reaches_whom_no_account_names(ask):

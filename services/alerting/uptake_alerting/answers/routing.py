@@ -1,6 +1,7 @@
 """The answer to whom an alert of a rule would go, and why: `/api/v1/route`. Decides nothing, and tells nobody."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, time
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from uptake_alerting.contacts import Book
 from uptake_alerting.roster import Roster
 from uptake_alerting.routes import Routes
 from uptake_alerting.rules import Rule, Rules
+from uptake_alerting.threads import Destination
 from uptake_alerting.whom import About, Recipient, about_of
 
 Name = Annotated[str | None, Query()]
@@ -80,7 +82,7 @@ def router(
         moment, severity = in_range(at) or clock(), severity or known.severity
         case = case_of("", known, about, severity)
         book = Book(rosters.current(), routes.current(), moment, digest_time)
-        steps = [_step(case, level, book, moment) for level in range(planning.TOP[severity] + 1)]
+        steps = list(_steps(case, book))
         return RouteAnswer(rule=rule, account=account, trial=trial, severity=severity, at=moment, steps=steps)
 
     return found
@@ -106,13 +108,24 @@ async def _about(engine: AsyncEngine, rule: Rule, account: str | None, trial: st
     return for_whom(rule, newest)
 
 
-def _step(case: Case, level: int, book: Book, at: datetime) -> Step:
-    chosen = planning.choose(case, level, book, at)
-    return Step(level=level, told=[_told(case, to, book, at) for to in chosen.recipients], looked_at=list(chosen.steps))
+def _steps(case: Case, book: Book) -> Iterator[Step]:
+    """Level by level, each at the instant at which it would be reached if nobody acted."""
+    known: set[Destination] = set()
+    for level in range(planning.TOP[case.severity] + 1):
+        chosen = planning.choose(case, level, book, book.now)
+        news = [to for to in chosen.recipients if (to.channel, to.destination) not in known]
+        told = [_told(case, to, book) for to in news]
+        yield Step(level=level, told=told, looked_at=list(chosen.steps))
+        known |= {(to.channel, to.destination) for to in news}
+        last = max((one for one in told if not one.digest), key=lambda one: one.at, default=None)
+        if last is not None:
+            book = replace(book, now=planning.step_up(case.severity, last.person, last.at, book))
+        elif level == 0:
+            return  # what fills a line of the digest, or reaches nobody, does not go up
 
 
-def _told(case: Case, to: Recipient, book: Book, at: datetime) -> Told:
-    mode, when = planning.when(case, to, book, at)
+def _told(case: Case, to: Recipient, book: Book) -> Told:
+    mode, when = planning.when(case, to, book, book.now)
     return Told(
         person=to.person,
         channel=to.channel,

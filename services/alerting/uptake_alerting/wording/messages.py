@@ -34,11 +34,17 @@ def digest(items: Sequence[AlertData], person: str | None, title: str) -> Notice
     open_ones = sum(one.state not in _OVER for one in ordered)
     whose = f" for {short(person)}" if person else ""
     headline = f"{title}{whose}: {open_ones} open, {len(ordered) - open_ones} over"
-    lines = [f"{_label(one, 'digest')}: {one.summary}" for one in ordered[:_DIGEST_LENGTH]]
+    lines = [_line(one) for one in ordered[:_DIGEST_LENGTH]]
     if len(ordered) > _DIGEST_LENGTH:
         more = Counter(one.rule for one in ordered[_DIGEST_LENGTH:])
         lines.append(f"And {more.total()} more: " + ", ".join(f"{n} x {rule}" for rule, n in more.most_common()))
     return Notice(headline, tuple(lines))
+
+
+def _line(data: AlertData) -> str:
+    """With the first link there is: that of the subject, or else of the alert."""
+    url = next(iter(data.links.values()), None)
+    return f"{_label(data, 'digest')}: {data.summary}" + (f" {url}" if url else "")
 
 
 def cover(notices: Sequence[Notice], person: str | None) -> Notice:
