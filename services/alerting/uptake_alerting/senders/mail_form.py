@@ -42,7 +42,10 @@ def message_id(sender: str, letter: Letter) -> str:
 
 
 def text(letter: Letter) -> str:
-    return "\n".join("\n".join((page.headline, "", *page.lines)) + "\n" for page in letter.pages)
+    return (
+        "\n\n".join("\n".join((page.headline, *(("", *page.lines) if page.lines else ()))) for page in letter.pages)
+        + "\n"
+    )
 
 
 def markup(letter: Letter) -> str:
