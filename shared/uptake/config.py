@@ -4,6 +4,7 @@ Knows no content. Refused values are never repeated in an error: they may be sec
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from uptake.complaints import in_plain_words
 from uptake.section import Section
 
-__all__ = ["ConfigFile", "InvalidConfig", "Section", "check", "line_of", "parse", "read", "write"]
+__all__ = ["ConfigFile", "InvalidConfig", "Section", "check", "line_of", "parse", "read", "unsettled", "write"]
 
 _log = structlog.get_logger(__name__)
 _DEEPEST = 50  # of what stands within each other; the parser takes ever longer for more
@@ -28,12 +29,14 @@ Content = TypeVar("Content", bound=Section)
 
 
 def parse(text: str, content_class: type[Content]) -> Content:
-    """An empty file has every default. Raises `InvalidConfig`."""
+    """Raises `InvalidConfig`, also for a file that says nothing: an editor may be about to write it anew."""
     node, content = _loaded(text)
+    if content is None:
+        raise InvalidConfig("line 1: the file says nothing")
     if (double := _double_key(node)) is not None:
         raise InvalidConfig(f"line {double.start_mark.line + 1}: {double.value} stands twice")
     try:
-        return content_class.model_validate({} if content is None else content)
+        return content_class.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -128,10 +131,14 @@ class ConfigFile(Generic[Content]):
         self._seen: tuple[int, int, int] | None = None
 
     def write_default(self) -> None:
-        """The commented default, where there is no file yet."""
-        if self.path is not None and not self.path.exists():
+        """The commented default, where there is no file yet and one may be written."""
+        if self.path is None or self.path.exists():
+            return
+        try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write(self.path, self._shipped)
+        except OSError as error:  # a folder that is only mounted for reading may lack some of them
+            _log.warning("default configuration not written", file=str(self.path), error=error.strerror)
 
     def current(self) -> Content:
         """The newest good content."""
@@ -160,6 +167,19 @@ class ConfigFile(Generic[Content]):
             in_force = "the last good one" if self.settled else "nothing of this file"
             _log.error("configuration not loaded", problem=problem, in_force=in_force)
         self.error = problem
+
+
+def unsettled(files: Iterable[ConfigFile[Any]]) -> str | None:
+    """Why nothing may be decided yet: a file was bad when this process began, and has not been good since.
+
+    What is shipped would decide otherwise than the file that was in force before.
+    """
+    found = []
+    for file in files:
+        file.current()
+        if file.error and not file.settled:
+            found.append(file.error)
+    return "; ".join(found) or None
 
 
 def _double_key(node: yaml.Node | None) -> yaml.Node | None:

@@ -10,6 +10,7 @@ import structlog
 from uptake.database import is_unavailable
 
 BACKOFF_S = 3.0
+LOOK_EVERY_S = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +27,13 @@ async def forever(name: str, step: Callable[[], Awaitable[float]]) -> None:
             wait_s = BACKOFF_S
         await asyncio.sleep(wait_s)
     raise asyncio.CancelledError
+
+
+async def once(waits: Callable[[], object], do: Callable[[], Awaitable[None]]) -> None:
+    """Until there is nothing to wait for any more, and then for good."""
+    while waits():  # noqa: ASYNC110  # a file sets no event
+        await asyncio.sleep(LOOK_EVERY_S)
+    await do()
 
 
 def log_failure(name: str, error: Exception) -> None:

@@ -111,6 +111,33 @@ async def test_every_snapshot_twice_over_two_replicas_makes_one_notice(start, js
     assert detail["fired_at"] == "2026-04-04T02:00:00Z"
 
 
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("routes.yml", "channels: {ops: {type: pigeon}}"),
+        ("roster.yml", "people: [{name: ce-1, time_zone: Mars/Olympus}]"),
+        ("rules.yml", ""),
+    ],
+)
+async def test_who_begins_with_a_bad_file_judges_and_tells_nothing_until_it_is_mended(
+    start, js, account_day, receiver, to_receiver, tmp_path, name, bad
+):
+    """What is shipped would tell others, by other rules."""
+    to_receiver()
+    file = tmp_path / "config" / name
+    good = file.read_text() if file.exists() else None
+    file.write_text(bad)
+    client = await start()
+    await publish(js, *bad_days(account_day))
+    answer = await client.get("/readyz")
+    assert (answer.status_code, f"{file}: line 1: " in answer.text) == (503, True)
+    await asyncio.sleep(1)
+    assert (await found_in(client)(), receiver.got) == ([], [])
+    file.unlink() if good is None else file.write_text(good)
+    await asyncio.wait_for(receiver.arrived.wait(), 20)
+    assert [json.loads(got.body)["kind"] for got in receiver.got] == ["trigger"]
+
+
 async def test_a_trial_runs_over_while_nothing_is_said(start, js, trial):
     client = await start()
     soon = datetime.now(UTC).date() + timedelta(days=2)  # not yet begun anywhere

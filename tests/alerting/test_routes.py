@@ -30,8 +30,15 @@ def test_a_good_file_names_channels_whom_they_serve_and_the_default():
     assert routes.channels["ops"].allow_private
 
 
-def test_the_shipped_file_is_valid_and_empty_and_an_empty_one_is_too():
-    assert parse(SHIPPED) == parse("") == Routes()
+def test_the_shipped_file_is_valid_and_names_no_channel():
+    assert parse(SHIPPED) == parse("channels: {}") == Routes()
+
+
+@pytest.mark.parametrize("text", ["", "# channels: {}\n", "---\n", "null"])
+def test_a_file_that_says_nothing_is_no_file(text):
+    """An editor may have emptied it and be about to write it anew."""
+    with pytest.raises(InvalidConfig, match="line 1: the file says nothing"):
+        parse(text)
 
 
 def test_the_shipped_example_is_valid_once_it_is_uncommented():

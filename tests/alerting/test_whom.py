@@ -314,7 +314,7 @@ def test_it_says_what_became_of_everybody_it_looked_at():
         "nobody is on call for void",
         "east-1 is on call for US East, next in turn: told through hook",
     )
-    assert whom(NOBODY, 0, Roster(), parse(""), NOW).steps == (
+    assert whom(NOBODY, 0, Roster(), parse("channels: {}"), NOW).steps == (
         "nobody owns it",
         "nobody stands in",
         "nobody is on call for an account without a region",

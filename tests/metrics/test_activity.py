@@ -30,7 +30,7 @@ def test_signing_in_and_out_is_no_work_however_it_is_spelt(feature):
 
 
 def test_the_shipped_file_says_what_holds_without_a_file():
-    assert parse(FILE.read_text(), ActivityPolicy) == parse("", ActivityPolicy) == SHIPPED
+    assert parse(FILE.read_text(), ActivityPolicy) == parse("{}", ActivityPolicy) == SHIPPED
 
 
 @pytest.mark.parametrize(

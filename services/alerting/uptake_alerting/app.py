@@ -16,7 +16,7 @@
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake import broker, config, cursor, database, problems, subjects, telemetry
 from uptake.clock import utc_now
+from uptake.loops import once
 from uptake.messages.kpi import AccountDay, InstanceSnapshot, TeamSnapshot, TrialSnapshot
 from uptake.reader import Cursor, Entry, Reader
 from uptake.refusing import refuse
@@ -129,6 +130,7 @@ def build(settings: AlertingSettings) -> FastAPI:
     routes = RoutesFile(settings.config_dir / FILE if settings.config_dir else None)
     rules = RulesFile(settings.config_dir / rule_file.FILE if settings.config_dir else None)
     rosters = RosterFile(settings.config_dir / roster_file.FILE if settings.config_dir else None)
+    files = (rules, routes, rosters)
     health, told = telemetry.Health(), Telemetry()
     links = Links(settings.public_url, settings.metrics_public_url)
 
@@ -137,9 +139,8 @@ def build(settings: AlertingSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        rules.write_default()
-        routes.write_default()
-        rosters.write_default()
+        for file in files:
+            file.write_default()
         client = await broker.connect(settings, "alerting")
         intake = Intake(engine, client, rules, told)
         reader = Reader(
@@ -153,6 +154,7 @@ def build(settings: AlertingSettings) -> FastAPI:
             max_messages=BATCH,
             may_be_trimmed=True,  # older days may be lost, the newest comes last: the present is judged rightly
         )
+        health.add("config", lambda: config.unsettled(files))
         health.add("reader", lambda: reader.reason)
         told.reader_lag(lambda: reader.lag if reader.ready else None)
         spare_the_collector()
@@ -161,15 +163,17 @@ def build(settings: AlertingSettings) -> FastAPI:
             courier = Courier(
                 engine, routes, outlet, told.attempt, lambda name: rosters.current().by_name.get(name), links
             )
-            loops = [
-                asyncio.create_task(reader.run()),
-                asyncio.create_task(relay.run(engine, client.jetstream(), links)),
-                asyncio.create_task(ticker.run(engine, rules, settings.tick_s, lambda at: told.ran("tick", at))),
-                asyncio.create_task(Dispatch(engine, in_force, settings.settle_s).run()),
-                asyncio.create_task(courier.run()),
-                asyncio.create_task(weekly.run(engine, in_force)),
-                asyncio.create_task(resending.run(engine, routes, outlet, links)),
+            work: list[Callable[[], Awaitable[None]]] = [
+                reader.run,
+                partial(relay.run, engine, client.jetstream(), links),
+                partial(ticker.run, engine, rules, settings.tick_s, lambda at: told.ran("tick", at)),
+                Dispatch(engine, in_force, settings.settle_s).run,
+                courier.run,
+                partial(weekly.run, engine, in_force),
+                partial(resending.run, engine, routes, outlet, links),
             ]
+            # Nothing is judged or told by files that were never in force; other replicas go on.
+            loops = [asyncio.create_task(once(lambda: config.unsettled(files), do)) for do in work]
             try:
                 yield
             finally:

@@ -20,7 +20,7 @@ from nats.js import JetStreamContext
 
 from uptake import broker, database, subjects, telemetry
 from uptake.clock import utc_now
-from uptake.loops import log_failure
+from uptake.loops import log_failure, once
 from uptake.messages.events import TimeZone
 from uptake.reader import Entry
 from uptake.refusing import refuse
@@ -60,7 +60,6 @@ from uptake_metrics.tally import Tally
 from uptake_metrics.use_case_gauges import UseCaseGauges
 
 _FOLLOW_EVERY_S = 0.5
-_LOOK_EVERY_S = 0.5
 
 _log = structlog.get_logger()
 
@@ -142,19 +141,14 @@ class _Service:
                 reading.run,
                 *(partial(self.chores.run, do, every_s) for every_s, do in self._chores(self.rejects.js, reading)),
             ]
-            running = [tasks.create_task(self._once_settled(do)) for do in work]
+            # Nothing is read, leased or judged by a configuration that was never in force; other replicas go on.
+            running = [tasks.create_task(once(self.config.unsettled, do)) for do in work]
             yield
             for task in running:
                 task.cancel()
         await self._give_up()
         await client.close()
         await self.engine.dispose()
-
-    async def _once_settled(self, do: Callable[[], Awaitable[None]]) -> None:
-        """Nothing is read, leased or judged by a configuration that was never in force; other replicas go on."""
-        while self.config.unsettled():  # noqa: ASYNC110  # a file sets no event
-            await asyncio.sleep(_LOOK_EVERY_S)
-        await do()
 
     async def _load(self) -> None:
         """Follow what the other replicas count and learn."""

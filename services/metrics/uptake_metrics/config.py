@@ -9,8 +9,6 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-import structlog
-
 from uptake import config
 from uptake.config import ConfigFile
 from uptake.section import Section
@@ -25,8 +23,6 @@ _CONTENT: dict[str, type[Section]] = {
     "activity.yml": ActivityPolicy,
     "use_cases.yml": UseCases,
 }
-
-_log = structlog.get_logger(__name__)
 
 Content = TypeVar("Content", bound=Section)
 
@@ -74,10 +70,7 @@ class Config:
     def write_defaults(self) -> None:
         """The commented files as shipped, where there are none yet."""
         for file in self._files.values():
-            try:
-                file.write_default()
-            except OSError as error:  # a folder that is only mounted for reading may lack some of them
-                _log.warning("default configuration not written", file=str(file.path), error=error.strerror)
+            file.write_default()
         self._look()
 
     def problems(self) -> list[str]:
@@ -86,12 +79,9 @@ class Config:
         return [file.error for file in self._files.values() if file.error]
 
     def unsettled(self) -> str | None:
-        """Why no day may be judged yet: a file was bad when this process began, and has not been good since.
-
-        What is shipped would judge published days otherwise than the file that was in force when they were published.
-        """
+        """Why no day may be judged yet."""
         self._look()
-        return "; ".join(file.error for file in self._files.values() if file.error and not file.settled) or None
+        return config.unsettled(self._files.values())
 
     def _look(self) -> None:
         for name, file in self._files.items():
