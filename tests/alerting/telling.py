@@ -16,7 +16,7 @@ from uptake_alerting.outbox import delivery_id
 from uptake_alerting.planning import plan
 from uptake_alerting.roster import Roster
 from uptake_alerting.routes import Routes
-from uptake_alerting.silences import Matcher, Silence
+from uptake_alerting.silences import Matcher, Silence, Silences
 from uptake_alerting.threads import OPENERS, Told
 from uptake_alerting.whom import About
 
@@ -117,10 +117,10 @@ class World:
         told = tuple(row.told for row in alert.rows.values())
         known = any(t.kind in OPENERS and not t.digest and t.status in ("sending", "delivered") for t in told)
         storm = held([b for b in self.breakers if b.rule == alert.rule], alert.detected_at, known, self.now)
+        labels = {"account": alert.account, "rule": alert.rule}
         shut = gates(
-            {"account": alert.account, "rule": alert.rule},
             alert.handling,
-            silences=self.silences,
+            silences=Silences(self.silences).covering(labels, self.now),
             inhibited_by=inhibitor,
             held_until=storm.until,
             now=self.now,

@@ -1,10 +1,11 @@
 """Which alerts a silence covers, and which silences are refused."""
 
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from uptake_alerting.silences import Matcher, Silence, parse_matcher, refusal
+from uptake_alerting.silences import Matcher, Silence, Silences, parse_matcher, refusal
 
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -72,3 +73,20 @@ def test_it_is_in_force_from_its_start_until_before_its_end(at, active):
 def test_a_silence_is_refused_with_the_reason(matchers, start, end, why):
     said = refusal(list(map(parse_matcher, matchers)), NOW + start * HOUR, NOW + end * HOUR, NOW)
     assert said is None if why is None else why in said
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_many_cover_what_each_of_them_covers(seed):
+    dice = random.Random(seed)
+    names, values = ("account", "rule", "region"), ("", "a", "b", "c")
+
+    def silence(number):
+        matchers = [Matcher(name, dice.choice(["=", "!="]), dice.choice(values)) for name in dice.sample(names, 2)]
+        return Silence(str(number), tuple(matchers), NOW, NOW + dice.choice([timedelta(), HOUR]))
+
+    some = [silence(number) for number in range(60)]
+    many = Silences(some)
+    for _ in range(30):
+        labels = {name: dice.choice(values[1:]) for name in dice.sample(names, dice.randint(1, 3))}
+        plain = [one.id for one in some if one.is_active(NOW) and one.covers(labels)]
+        assert sorted(plain) == sorted(one.id for one in many.covering(labels, NOW))

@@ -25,7 +25,7 @@ from uptake_alerting.planning import plan
 from uptake_alerting.roster import Roster
 from uptake_alerting.routes import Routes
 from uptake_alerting.rules import META_RULES, Rule
-from uptake_alerting.silences import Silence, labels_of
+from uptake_alerting.silences import Silences, labels_of
 from uptake_alerting.threads import OPENERS, Told
 
 POLL_S = 0.5
@@ -56,7 +56,7 @@ class _Known:
     """What the tables say about a batch of alerts."""
 
     told: Mapping[str, Sequence[Told]]
-    silences: Sequence[Silence]
+    silences: Silences
     firing: Mapping[str | None, set[str]]
     earlier: Mapping[str, Sequence[datetime]]
     breakers: Mapping[str, Sequence[breaker.Breaker]]
@@ -137,7 +137,7 @@ async def _known(connection: AsyncConnection, due: Sequence[Looked], now: dateti
     accounts = {one.account for one in due if one.account is not None}
     return _Known(
         told=await dispatch_store.told(connection, ids),
-        silences=await dispatch_store.silences(connection, now),
+        silences=Silences(await dispatch_store.silences(connection, now)),
         firing=await dispatch_store.open_rules(connection, accounts, [PIPELINE_DOWN]),
         earlier=await dispatch_store.earlier(connection, ids),
         breakers=await storms.load(connection, {one.rule for one in due}, now),
@@ -150,10 +150,10 @@ def _case(one: Looked, in_force: InForce, known: _Known, now: datetime) -> Case:
     apart = any(t.kind in OPENERS and not t.digest and _may_be_known(t) for t in told)
     storm = breaker.held(known.breakers.get(one.rule, ()), one.detected_at, apart, now)
     handling = Handling(row.acked_by, row.ack_until, row.snoozed_until)
+    labels = labels_of(one.data, row.severity, rule.labels if rule else {})
     shut = gates(
-        labels_of(one.data, row.severity, rule.labels if rule else {}),
         handling,
-        silences=known.silences,
+        silences=known.silences.covering(labels, now),
         inhibited_by=_inhibitor(one, in_force, known),
         held_until=storm.until,
         now=now,

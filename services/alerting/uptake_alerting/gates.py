@@ -41,7 +41,6 @@ UNTOUCHED = Handling()
 
 
 def gates(
-    labels: Mapping[str, str],
     handling: Handling,
     *,
     silences: Collection[Silence],
@@ -49,11 +48,13 @@ def gates(
     held_until: datetime | None,
     now: datetime,
 ) -> tuple[Gate, ...]:
-    """Every gate that is shut at `now`, except quiet hours: those are of a person, not of an alert."""
+    """Every gate that is shut at `now`, except quiet hours: those are of a person, not of an alert.
+
+    `silences`: those that cover it.
+    """
     found = [Gate("held", held_until)] if held_until is not None and now < held_until else []
-    covering = [s for s in silences if s.is_active(now) and s.covers(labels)]
-    if covering:
-        last = max(covering, key=lambda silence: silence.ends_at)
+    if silences:
+        last = max(silences, key=lambda silence: silence.ends_at)
         found.append(Gate("silenced", last.ends_at, last.id))
     if inhibited_by is not None:
         found.append(Gate("inhibited", None, inhibited_by))

@@ -203,7 +203,7 @@ class Telling:
             ended=alert.ended,
             one_shot=alert.one_shot,
             told=tuple(alert.told.values()),
-            gates=gates({}, UNTOUCHED, silences=(), inhibited_by=self._inhibitor(alert), held_until=None, now=now),
+            gates=gates(UNTOUCHED, silences=(), inhibited_by=self._inhibitor(alert), held_until=None, now=now),
             before=alert.before,
             routed=alert.routed,
             escalation=alert.escalation,

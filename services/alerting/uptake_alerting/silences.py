@@ -1,7 +1,8 @@
 """Silences: which alerts one covers, and which one is refused. Pure: nothing is read or written."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -43,6 +44,20 @@ class Silence:
 
     def covers(self, labels: Mapping[str, str]) -> bool:
         return bool(self.matchers) and all(matcher.covers(labels) for matcher in self.matchers)
+
+
+class Silences:
+    """Many, found by what they ask for: an alert need not be held against each of them."""
+
+    def __init__(self, silences: Iterable[Silence]) -> None:
+        self._asking: dict[tuple[str, str] | None, list[Silence]] = defaultdict(list)
+        for silence in silences:
+            asks = next(((m.name, m.value) for m in silence.matchers if m.op == "=" and m.value), None)
+            self._asking[asks].append(silence)
+
+    def covering(self, labels: Mapping[str, str], now: datetime) -> list[Silence]:
+        near = (silence for asks in (None, *labels.items()) for silence in self._asking.get(asks, ()))
+        return [silence for silence in near if silence.is_active(now) and silence.covers(labels)]
 
 
 def labels_of(data: AlertData, severity: str, of_rule: Mapping[str, str]) -> dict[str, str]:
