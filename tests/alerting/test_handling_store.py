@@ -1,6 +1,7 @@
 """What people do about alerts on a real PostgreSQL: once, audited, in turns with others and with evaluation."""
 
 import asyncio
+import itertools
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -32,7 +33,9 @@ def act(engine):
 
     async def run(alert, verb, by="ann", now=NOW, **other):
         async with engine.begin() as connection:
-            return await handle(connection, alert, Action(verb, by, "cli", **other), now)
+            return await handle(
+                connection, alert, Action(verb, by, "cli", **other), now if callable(now) else lambda: now
+            )
 
     return run
 
@@ -137,6 +140,19 @@ async def test_of_two_acks_at_once_the_first_holds_and_the_second_is_told_so(fir
     assert await history(alert) == [f"acknowledged by_hand {holder} None"]
 
 
+async def test_of_many_at_once_each_has_the_instant_at_which_its_turn_came(fire, act, engine):
+    alert, ticks = await fire(), itertools.count(1)
+    notes = (
+        act(alert, "note", f"ce-{number}", now=lambda: NOW + timedelta(milliseconds=next(ticks)), comment="me too")
+        for number in range(8)
+    )
+    await asyncio.gather(*notes)
+    async with engine.connect() as connection:
+        noted = select(alert_event.c.at).where(alert_event.c.kind == "noted").order_by(alert_event.c.position)
+        at = list(await connection.scalars(noted))
+    assert at == [NOW + timedelta(milliseconds=number) for number in range(1, 9)]
+
+
 async def test_an_ack_while_the_alert_resolves_waits_and_is_refused(fired, take, act, engine, account_day):
     """Evaluation is in the middle of its transaction as the ack comes."""
     alert = await fired()
@@ -154,7 +170,7 @@ async def test_an_ack_while_the_alert_resolves_waits_and_is_refused(fired, take,
 async def test_an_ack_just_before_the_alert_resolves_is_kept_in_its_history(fired, take, engine, history):
     alert = await fired()
     async with engine.begin() as connection:
-        await handle(connection, alert, Action("ack", "ann", "cli"), NOW)
+        await handle(connection, alert, Action("ack", "ann", "cli"), lambda: NOW)
         resolving = asyncio.create_task(take("CCC", first=3))
         assert (await asyncio.wait({resolving}, timeout=0.3))[0] == set()
     await resolving

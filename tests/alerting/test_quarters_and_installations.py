@@ -98,7 +98,7 @@ async def test_an_alert_that_was_closed_by_hand_does_not_come_back_before_the_qu
     async with engine.begin() as connection:
         (found,) = await listing.alerts(connection, Choice(), 100, NOW)
         action = Action("close", "ce-1", "cli", comment="known")
-        await handling_store.handle(connection, found.episode, action, NOW + timedelta(minutes=5))
+        await handling_store.handle(connection, found.episode, action, lambda: NOW + timedelta(minutes=5))
     await take(team(3, 6, revision=10))
     assert await alerts() == ["closure-below-target 2026-Q2 closed closed_by_hand"]
     await take(team(6, 7, revision=11), team(6, 9, revision=12))

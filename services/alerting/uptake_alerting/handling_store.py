@@ -1,6 +1,6 @@
 """What people did about an alert, as rows: one transaction under the locks that evaluation takes. Decides nothing."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -20,9 +20,11 @@ _STATUS = {"invalid_request": 400, "alert_ended": 409, "ends_by_itself": 409}
 _COLUMNS = ("acked_by", "acked_at", "ack_until", "snoozed_until", "assignee")
 
 
-async def handle(connection: AsyncConnection, episode_id: str, action: Action, now: datetime) -> Done:
-    """Do it, or raise Problem. Committed by whoever calls; two at once take turns, and the second sees the first."""
+async def handle(connection: AsyncConnection, episode_id: str, action: Action, clock: Callable[[], datetime]) -> Done:
+    """Do it, or raise Problem. Committed by whoever calls; two at once take turns, and the second sees the first, also
+    by the clock."""
     row = await _lock(connection, episode_id, ends=action.verb == "close")
+    now = clock()
     if row is None:
         raise Problem(404, "unknown_alert", f"no alert {episode_id!r} is on record; `uptake alerts` lists them")
     standing = _standing(row)

@@ -89,12 +89,11 @@ def router(
     @found.post("/{alert_id}/{action}")
     async def act(alert_id: str, action: Verb, body: Request) -> Handled:
         """What somebody does about it. The same twice is done once."""
-        now = clock()
         if action == "assign" and body.to is not None:
             _assert_known(body.to, rosters.current(), routes.current())
         async with engine.begin() as connection:
-            done = await handling_store.handle(connection, alert_id, _action(action, body), now)
-        return Handled(changed=done.kind is not None, said=done.said, alert=await _detail(engine, alert_id, now))
+            done = await handling_store.handle(connection, alert_id, _action(action, body), clock)
+        return Handled(changed=done.kind is not None, said=done.said, alert=await _detail(engine, alert_id, clock()))
 
     return found
 

@@ -64,7 +64,7 @@ def router(
             raise Problem(401, "invalid_signature", "not signed by Slack for any channel of routes.yml, or too old")
         press = parse(body)
         if press is not None:
-            said = await _do(engine, press, who(roster.current(), press.user), now)
+            said = await _do(engine, press, who(roster.current(), press.user), clock)
             background.add_task(_answer, request.app.state.outlet, channel, press, said)
         return Response(status_code=200)
 
@@ -104,12 +104,12 @@ def who(roster: Roster, user: str) -> str:
     return next((person.name for person in roster.people if person.slack == user), f"slack:{user[:40]}")
 
 
-async def _do(engine: AsyncEngine, press: Press, by: str, now: datetime) -> str:
+async def _do(engine: AsyncEngine, press: Press, by: str, clock: Callable[[], datetime]) -> str:
     """What came of it, in a sentence; a refusal is one too."""
     action = Action(press.verb, by, "slack", lasts=SNOOZE_LASTS if press.verb == "snooze" else None)
     try:
         async with engine.begin() as connection:
-            return (await handling_store.handle(connection, press.episode, action, now)).said
+            return (await handling_store.handle(connection, press.episode, action, clock)).said
     except Problem as refused:
         return f"Not done: {refused}."
 
