@@ -7,15 +7,14 @@ import argparse
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 from uptake import config
-from uptake.messages.kpi import AccountSnapshot
-from uptake_alerting.rehearsal import PLAYED, Notice, Rehearsal, Sample, Stage, sample_of
+from uptake_alerting.fold import State
+from uptake_alerting.rehearsal import PLAYED, Notice, Rehearsed, Sample, Stage, sample_of
 from uptake_alerting.rehearsed_routes import EverybodyAndCatchAll
 from uptake_alerting.roster import Roster
 from uptake_alerting.rule_file import SHIPPED
@@ -26,57 +25,46 @@ DIGEST = "digest"  # in the place of a rule
 Week = tuple[str, str]  # an engineer, and the Monday
 
 
-@dataclass(frozen=True, slots=True)
 class Tally:
-    """What one file of rules makes of the history.
+    """Counts what one file of rules makes of the history, of what began or was told on `first` to `last`.
 
-    `weeks`: notices of each engineer and week, by rule; `digests`: likewise the lines of their digests.
+    A digest is one notice, whatever it carries. What reaches nobody in particular only because here nobody acks,
+    and somebody else was told of it first, is none. `weeks`: notices of each engineer and week, by rule; `digests`:
+    likewise the lines of their digests. `days`: of each account, how many were played.
     """
 
-    episodes: Counter[str]
-    flaps: Counter[str]
-    notices: Counter[str]
-    weeks: dict[Week, Counter[str]]
-    digests: dict[Week, Counter[str]]
+    def __init__(self, first: date, last: date) -> None:
+        self.first, self.last = first, last
+        self.days, self.episodes, self.flaps, self.notices = (Counter[str]() for _ in range(4))
+        self.weeks: dict[Week, Counter[str]] = defaultdict(Counter)
+        self.digests: dict[Week, Counter[str]] = defaultdict(Counter)
+        self._ended: dict[tuple[str, str], datetime] = {}  # the latest of a rule and subject
+        self._digests: dict[str, datetime] = {}  # when the latest of each engineer went
 
+    def day(self, account: str, day: date, at: datetime, conditions: Mapping[str, State]) -> None:
+        self.days[account] += self.first <= day <= self.last
 
-def tally(found: Rehearsal, first: date, last: date) -> Tally:
-    """Of what began, or was told, on `first` to `last`. A digest is one notice a day, whatever it carries.
+    def episode(self, episode: Rehearsed) -> None:
+        """Those of one rule and subject come in their order."""
+        of = (episode.rule, episode.subject)
+        if self.first <= episode.since <= self.last:
+            self.episodes[episode.rule] += 1
+            self.flaps[episode.rule] += of in self._ended and episode.fired_at - self._ended[of] < FLAP
+        if episode.ended_at is not None:
+            self._ended[of] = episode.ended_at
 
-    What reaches nobody in particular only because here nobody acks, and somebody else was told of it first, is none.
-    """
-    episodes, flaps, ended = Counter[str](), Counter[str](), dict[tuple[str, str], datetime]()
-    for one in sorted(found.episodes, key=lambda one: one.fired_at):
-        before = ended.get((one.rule, one.subject))
-        if first <= one.since <= last:
-            episodes[one.rule] += 1
-            flaps[one.rule] += before is not None and one.fired_at - before < FLAP
-        if one.ended_at is not None:
-            ended[one.rule, one.subject] = one.ended_at
-    told = [one for one in found.notices if first <= one.day <= last and (one.person or not one.escalated)]
-    weeks: dict[Week, Counter[str]] = defaultdict(Counter)
-    digests: dict[Week, Counter[str]] = defaultdict(Counter)
-    for notice in told:
+    def notice(self, notice: Notice) -> None:
+        if not self.first <= notice.day <= self.last or (notice.person is None and notice.escalated):
+            return
+        self.notices[notice.rule] += 1
+        week = (_whom(notice), _monday(notice.at))
         if not notice.digest:
-            weeks[_week(notice)][notice.rule] += 1
-    for lines in _digests(told):
-        week = _week(lines[-1])
-        weeks[week][DIGEST] += 1
-        digests[week].update(line.rule for line in lines)
-    return Tally(episodes, flaps, Counter(notice.rule for notice in told), dict(weeks), dict(digests))
-
-
-def _digests(told: Iterable[Notice]) -> Iterable[list[Notice]]:
-    """The lines of each: one of an engineer and day."""
-    found: dict[tuple[str, date], list[Notice]] = defaultdict(list)
-    for line in told:
-        if line.digest:
-            found[_whom(line), line.day].append(line)
-    return found.values()
-
-
-def _week(notice: Notice) -> Week:
-    return _whom(notice), _monday(notice.at)
+            self.weeks[week][notice.rule] += 1
+            return
+        if self._digests.get(_whom(notice)) != notice.at:
+            self._digests[_whom(notice)] = notice.at
+            self.weeks[week][DIGEST] += 1
+        self.digests[week][notice.rule] += 1
 
 
 def _whom(notice: Notice) -> str:
@@ -88,12 +76,14 @@ def _monday(at: datetime) -> str:
     return (day - timedelta(days=day.weekday())).isoformat()
 
 
-def report(candidate: Tally, baseline: Tally, rules: Sequence[str], first: date, last: date) -> dict[str, Any]:
-    """`rules` and `engineers`: baseline beside candidate. `worst`: the fullest week of any engineer."""
+def report(candidate: Tally, baseline: Tally, rules: Sequence[str]) -> dict[str, Any]:
+    """`rules` and `engineers`: baseline beside candidate, of engineers the fullest week."""
     engineers = sorted({engineer for engineer, _ in [*candidate.weeks, *baseline.weeks]})
     return {
-        "from": first.isoformat(),
-        "to": last.isoformat(),
+        "from": candidate.first.isoformat(),
+        "to": candidate.last.isoformat(),
+        "accounts": sum(count > 0 for count in candidate.days.values()),
+        "days": candidate.days.total(),
         "rules": [
             {
                 "rule": rule,
@@ -124,10 +114,15 @@ def _fullest(found: Tally, engineer: str) -> dict[str, Any]:
     return {
         "week": monday,
         "notices": mine[monday].total(),
-        "rules": dict(mine[monday].most_common()),
-        "digest": [rule for rule, _ in found.digests.get((engineer, monday), Counter()).most_common()],
+        "rules": _by_count(mine[monday]),
+        "digest": list(_by_count(found.digests.get((engineer, monday), {}))),
         "mean": round(total / len(mine), 1),
     }
+
+
+def _by_count(found: Mapping[str, int]) -> dict[str, int]:
+    """The most first."""
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def too_many(found: dict[str, Any], most: int | None) -> list[str]:
@@ -162,21 +157,19 @@ def _compare(
 ) -> dict[str, Any]:
     """Both at once over samples in the order of time, so that no more of the history is kept than of one instant."""
     until = datetime.combine(last + timedelta(days=2), time(0), UTC)
-    stages = [Stage(rules, roster, EverybodyAndCatchAll(), until) for rules in (candidate, baseline)]
-    days = Counter[str]()
+    tallies = (Tally(first, last), Tally(first, last))
+    stages = [
+        Stage(rules, roster, EverybodyAndCatchAll(), until, counts)
+        for rules, counts in zip((candidate, baseline), tallies, strict=True)
+    ]
     for sample in history:
         for stage in stages:
             stage.follow(sample)
-        if isinstance(sample, AccountSnapshot) and first <= sample.kpis.as_of <= last:
-            days[sample.account] += 1
-    tallies = [tally(stage.end(), first, last) for stage in stages]
+    for stage in stages:
+        stage.end()
     named = {rule.name: rule.subject_kind in PLAYED for rule in (*candidate.alerts, *baseline.alerts)}
-    found = report(tallies[0], tallies[1], [name for name, played in named.items() if played], first, last)
-    return found | {
-        "not_played": [name for name, played in named.items() if not played],
-        "accounts": len(days),
-        "days": days.total(),
-    }
+    found = report(*tallies, [name for name, played in named.items() if played])
+    return found | {"not_played": [name for name, played in named.items() if not played]}
 
 
 def _arguments(words: list[str]) -> argparse.Namespace:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from uptake.messages.alerts import Severity
 from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
@@ -68,44 +68,60 @@ class Rehearsed:
 
 @dataclass(slots=True)
 class Rehearsal:
-    """What came of it. `conditions`: by rule, account and closed day, those that are not `ok`. `closed`: when each day
-    of an account closed."""
+    """All that came of it. `conditions`: by rule, account and closed day, those that are not `ok`. `closed`: when each
+    day of an account closed."""
 
     episodes: list[Rehearsed] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     conditions: dict[tuple[str, str, date], State] = field(default_factory=dict)
     closed: dict[tuple[str, date], datetime] = field(default_factory=dict)
 
+    def day(self, account: str, day: date, at: datetime, conditions: Mapping[str, State]) -> None:
+        self.closed[account, day] = at
+        self.conditions |= {(rule, account, day): state for rule, state in conditions.items()}
+
+    def episode(self, episode: Rehearsed) -> None:
+        self.episodes.append(episode)
+
+    def notice(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+
+class Witness(Protocol):
+    """Told of everything as soon as nothing about it can change. What is still open is told of at the end."""
+
+    def day(self, account: str, day: date, at: datetime, conditions: Mapping[str, State]) -> None:
+        """One of an account has closed; `conditions`: of the rules that are not `ok`."""
+
+    def episode(self, episode: Rehearsed) -> None: ...
+    def notice(self, notice: Notice) -> None: ...
+
 
 def rehearse(rules: Rules, samples: Iterable[Sample], roster: Roster, routes: Routes, until: datetime) -> Rehearsal:
     """Closed days and trials, in any order; `until`: when the clock stops. A day that never closed is no sample."""
-    stage = Stage(rules, roster, routes, until, by_day=True)
+    found = Rehearsal()
+    stage = Stage(rules, roster, routes, until, found)
     for sample in samples:
         stage.enter(sample)
-    return stage.end()
+    stage.end()
+    return found
 
 
 class Stage:
-    """Where a history is played. Of samples that come in the order of time it keeps those of one instant at most.
+    """Where a history is played. Of samples that come in the order of time it keeps those of one instant at most."""
 
-    `by_day`: whether it remembers where each rule stood on every day, and when that closed.
-    """
-
-    def __init__(self, rules: Rules, roster: Roster, routes: Routes, until: datetime, *, by_day: bool = False) -> None:
-        self._telling = Telling(rules, roster, routes, self._wake)
+    def __init__(self, rules: Rules, roster: Roster, routes: Routes, until: datetime, witness: Witness) -> None:
+        self._telling = Telling(rules, roster, routes, self._wake, witness.notice)
         self._of_accounts, self._of_trials = rules.of("account"), rules.of("trial")
-        self._until, self._by_day = until, by_day
+        self._until, self._witness = until, witness
         self._agenda: list[tuple[datetime, bool, int, _Entry]] = []
         self._entries = 0
         self._newest: datetime | None = None  # sample of those that came in order
         self._states: dict[Instance, State] = {}
         self._record: dict[Instance, list[Episode]] = defaultdict(list)
-        self._places: dict[str, int] = {}  # of an alert, among the episodes
+        self._open: dict[str, Rehearsed] = {}  # by the id of the episode
         self._trials: dict[str, TrialSnapshot] = {}
         self._days: dict[str, date] = {}  # the newest closed one of each account
-        self._episodes: list[Rehearsed] = []
-        self._conditions: dict[tuple[str, str, date], State] = {}
-        self._closed: dict[tuple[str, date], datetime] = {}
 
     def enter(self, sample: Sample) -> None:
         """One of which nobody knows what comes before it: it waits for the end."""
@@ -123,11 +139,13 @@ class Stage:
             self._play_instant()
         self._put(at, sample, is_sample=True)
 
-    def end(self) -> Rehearsal:
-        """Whatever is left until the clock stops, and what came of it all."""
+    def end(self) -> None:
+        """Whatever is left until the clock stops."""
         while self._agenda and self._agenda[0][0] <= self._until:
             self._play_instant()
-        return Rehearsal(self._episodes, self._telling.notices, self._conditions, self._closed)
+        for episode in self._open.values():
+            self._witness.episode(episode)
+        self._telling.end()
 
     def _wake(self, at: datetime, what: _Limit | Look | Digest) -> None:
         self._put(at, what, is_sample=False)
@@ -156,8 +174,7 @@ class Stage:
 
     def _close(self, day: AccountSnapshot, now: datetime) -> None:
         as_of = self._days[day.account] = day.kpis.as_of
-        if self._by_day:
-            self._closed[day.account, as_of] = now
+        conditions: dict[str, State] = {}
         for rule in self._of_accounts:
             verdict, instance = judge(rule, day), (rule.name, day.account)
             before = self._states.get(instance)
@@ -167,10 +184,9 @@ class Stage:
             if state.condition == "ok":
                 self._states.pop(instance, None)
             else:
-                self._states[instance] = state
-                if self._by_day:
-                    self._conditions[rule.name, day.account, as_of] = state
+                self._states[instance] = conditions[rule.name] = state
             self._apply(rule, for_whom(rule, day), day.account, Outcome(state, spans), now)
+        self._witness.day(day.account, as_of, now, conditions)
 
     def _ask_the_clock(self, snapshot: TrialSnapshot, now: datetime) -> None:
         trial, asked = snapshot.trial, of_trial(snapshot)
@@ -211,21 +227,20 @@ class Stage:
         flapping = is_flapping(change.fired_at, earlier)
         day = self._day_of(subject, rule)
         self._telling.begin(Alert(id_, rule, subject, str(about.account), about, severity, day, flapping))
-        self._places[id_] = len(self._episodes)
-        self._episodes.append(Rehearsed(rule.name, subject, about.owner, change.since, change.fired_at, severity))
+        self._open[id_] = Rehearsed(rule.name, subject, about.owner, change.since, change.fired_at, severity)
 
     def _move(self, episode: Episode, about: About, change: Change) -> None:
-        alert, place = self._telling.alerts[episode.id], self._places[episode.id]
+        alert, before = self._telling.alerts[episode.id], self._open.pop(episode.id)
         alert.about, alert.severity = about, change.severity or alert.severity
         alert.ended, alert.one_shot = change.ended_at is not None, change.reason == ONE_SHOT
         ended_as = change.state if change.ended_at else None
-        self._episodes[place] = replace(
-            self._episodes[place],
-            severity=alert.severity,
-            ended_at=change.ended_at,
-            ended_as=ended_as,
-            reason=change.reason,
+        after = replace(
+            before, severity=alert.severity, ended_at=change.ended_at, ended_as=ended_as, reason=change.reason
         )
+        if change.ended_at is not None:
+            self._witness.episode(after)
+        else:
+            self._open[episode.id] = after
         self._telling.moved(alert, began_or_ended=change.kind != "updated")
 
     def _day_of(self, subject: str, rule: Rule) -> Callable[[datetime], date]:

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from uptake.messages.alerts import Severity
-from uptake_alerting.cases import Case, Plan, Routed, case_of
+from uptake_alerting.cases import Case, Plan, Routed, Wanted, case_of
 from uptake_alerting.contacts import Book
 from uptake_alerting.gates import UNTOUCHED, Gate, gates
 from uptake_alerting.notices import NoticeKind
@@ -25,7 +25,8 @@ _LOOKS = 50  # at one instant; planning comes to rest after two or three
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One that goes out, or into somebody's digest. `day`: the newest closed day; of a trial, the vendor's today.
+    """One that goes out at `at`, maybe as a line of a digest. `day`: the newest closed day as it was planned; of a
+    trial, the vendor's today.
 
     `escalated`: its reader heard of the alert only because nobody had acted on it.
     """
@@ -76,23 +77,26 @@ class Alert:
 
 
 class Telling:
-    """The alerts that are open or of which something is still to be told, and every notice of them.
+    """The alerts that are open or of which something is still to be told.
 
-    `wake`: asks to be given the second at the first.
+    `wake`: asks to be given the second at the first. `tell`: is given each notice once nothing takes it back any more.
     """
 
-    def __init__(self, rules: Rules, roster: Roster, routes: Routes, wake: Callable[[datetime, Look | Digest], None]):
-        self._rules, self._roster, self._routes, self._wake = rules.by_name, roster, routes, wake
+    def __init__(
+        self,
+        rules: Rules,
+        roster: Roster,
+        routes: Routes,
+        wake: Callable[[datetime, Look | Digest], None],
+        tell: Callable[[Notice], None],
+    ) -> None:
+        self._rules, self._roster, self._routes = rules.by_name, roster, routes
+        self._wake, self._tell = wake, tell
         self.alerts: dict[str, Alert] = {}
         self._of_account: dict[str, set[str]] = defaultdict(set)  # ids of these
-        self._notices: dict[str, Notice] = {}
         self._touched: set[str] = set()
-        self._collected: dict[Destination, dict[tuple[str, str], datetime]] = defaultdict(dict)  # and when it is due
+        self._collected: dict[Destination, dict[tuple[str, str], tuple[datetime, Notice]]] = defaultdict(dict)
         self._due: set[Destination] = set()
-
-    @property
-    def notices(self) -> list[Notice]:
-        return list(self._notices.values())
 
     def begin(self, alert: Alert) -> None:
         self.alerts[alert.id] = alert
@@ -121,17 +125,25 @@ class Telling:
                 self._look(self.alerts[id_], now)
         raise AssertionError("planning does not come to rest")
 
+    def end(self) -> None:
+        """What was collected and not told by then counts too."""
+        for waiting in filter(None, self._collected.values()):
+            goes_at = min(due_at for due_at, _ in waiting.values())
+            for _, notice in waiting.values():
+                self._tell(replace(notice, at=goes_at))
+
     def _digest(self, now: datetime) -> set[str]:
         """What was collected for a destination goes when the first of it is due; whose alerts that moves."""
         due, self._due = self._due, set()
         moved = set()
         for to in due:
             waiting = self._collected[to]
-            if not any(at <= now for at in waiting.values()):
+            if not any(due_at <= now for due_at, _ in waiting.values()):
                 continue
-            for id_, notice in self._collected.pop(to):
+            for (id_, line), (_, notice) in self._collected.pop(to).items():
                 told = self.alerts[id_].told
-                told[notice] = replace(told[notice], status="delivered", done_at=now, carried=True)
+                told[line] = replace(told[line], status="delivered", done_at=now, carried=True)
+                self._tell(replace(notice, at=now))
                 moved.add(id_)
         return moved
 
@@ -142,7 +154,6 @@ class Telling:
                 alert.told[id_], status="skipped", reason=reason, done_at=now, digest=False
             )
             self._collected[told.channel, told.destination].pop((alert.id, id_), None)
-            self._notices.pop(f"{alert.id} {id_}", None)
         self._write(alert, planned, now)
         alert.before, alert.escalation = planned.gates, planned.escalation
         alert.look_at = None if self._waits_for_another(planned) else planned.look_at
@@ -180,22 +191,27 @@ class Telling:
                 why=to.why,
                 digest=digest,
             )
+            notice = self._notice(alert, wanted, now)
             if digest:
-                self._collected[to.channel, to.destination][alert.id, id_] = wanted.due_at
+                self._collected[to.channel, to.destination][alert.id, id_] = (wanted.due_at, notice)
                 self._wake(wanted.due_at, Digest((to.channel, to.destination)))
-            kind: NoticeKind = "trigger" if alert.one_shot else wanted.kind
-            self._notices[f"{alert.id} {id_}"] = Notice(
-                now,
-                alert.day(now),
-                alert.rule.name,
-                alert.subject,
-                kind,
-                to.person,
-                to.channel,
-                alert.severity,
-                digest,
-                _is_escalated(alert, (to.channel, to.destination)),
-            )
+            else:
+                self._tell(notice)
+
+    def _notice(self, alert: Alert, wanted: Wanted, now: datetime) -> Notice:
+        to = wanted.recipient
+        return Notice(
+            now,
+            alert.day(now),
+            alert.rule.name,
+            alert.subject,
+            "trigger" if alert.one_shot else wanted.kind,
+            to.person,
+            to.channel,
+            alert.severity,
+            wanted.mode == "digest",
+            _is_escalated(alert, (to.channel, to.destination)),
+        )
 
     def _case(self, alert: Alert, now: datetime) -> Case:
         return replace(

@@ -48,7 +48,7 @@ def backtest(
 ) -> None:
     """Play the published days again under other rules, and compare with the present ones. Nobody is told anything.
 
-    Trials are played as they were published. A digest counts as one notice a day. Exit code 1 when the gate is shut.
+    Trials are played as they were published. A digest counts as one notice. Exit code 1 when the gate is shut.
     """
     end = last.date() if last else datetime.now(UTC).date() - timedelta(days=1)
     begin = first.date() if first else end - timedelta(days=_DAYS - 1)
