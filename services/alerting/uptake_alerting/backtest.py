@@ -15,7 +15,7 @@ from typing import Any
 from uptake import config
 from uptake_alerting.fold import State
 from uptake_alerting.rehearsal import PLAYED, Notice, Rehearsed, Sample, Stage, sample_of
-from uptake_alerting.rehearsed_routes import EverybodyAndCatchAll
+from uptake_alerting.rehearsed_routes import Everybody, EverybodyAndCatchAll
 from uptake_alerting.roster import Roster
 from uptake_alerting.rule_file import SHIPPED
 from uptake_alerting.rules import Rules
@@ -28,9 +28,8 @@ Week = tuple[str, str]  # an engineer, and the Monday
 class Tally:
     """Counts what one file of rules makes of the history, of what began or was told on `first` to `last`.
 
-    A digest is one notice, whatever it carries. What reaches nobody in particular only because here nobody acks,
-    and somebody else was told of it first, is none. `weeks`: notices of each engineer and week, by rule; `digests`:
-    likewise the lines of their digests. `days`: of each account, how many were played.
+    A digest is one notice, whatever it carries. `weeks`: notices of each engineer and week, by rule; `digests`: the
+    lines of their digests, likewise. `days`: of each account, how many were played.
     """
 
     def __init__(self, first: date, last: date) -> None:
@@ -54,7 +53,7 @@ class Tally:
             self._ended[of] = episode.ended_at
 
     def notice(self, notice: Notice) -> None:
-        if not self.first <= notice.day <= self.last or (notice.person is None and notice.escalated):
+        if not self.first <= notice.day <= self.last:
             return
         self.notices[notice.rule] += 1
         week = (_whom(notice), _monday(notice.at))
@@ -155,11 +154,14 @@ def main(words: list[str]) -> int:
 def _compare(
     candidate: Rules, baseline: Rules, roster: Roster, history: Iterable[Sample], first: date, last: date
 ) -> dict[str, Any]:
-    """Both at once over samples in the order of time, so that no more of the history is kept than of one instant."""
+    """Both at once over samples in the order of time, so that no more of the history is kept than of one instant.
+
+    The catch-all hears what nobody else would, but nothing rises to it: here nobody acks, and all would.
+    """
     until = datetime.combine(last + timedelta(days=2), time(0), UTC)
     tallies = (Tally(first, last), Tally(first, last))
     stages = [
-        Stage(rules, roster, EverybodyAndCatchAll(), until, counts)
+        Stage(rules, roster, EverybodyAndCatchAll(), until, counts, above=Everybody())
         for rules, counts in zip((candidate, baseline), tallies, strict=True)
     ]
     for sample in history:

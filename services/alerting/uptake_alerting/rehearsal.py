@@ -108,10 +108,21 @@ def rehearse(rules: Rules, samples: Iterable[Sample], roster: Roster, routes: Ro
 
 
 class Stage:
-    """Where a history is played. Of samples that come in the order of time it keeps those of one instant at most."""
+    """Where a history is played. Of samples that come in the order of time it keeps those of one instant at most.
 
-    def __init__(self, rules: Rules, roster: Roster, routes: Routes, until: datetime, witness: Witness) -> None:
-        self._telling = Telling(rules, roster, routes, self._wake, witness.notice)
+    `above`: the routes of what rises because nobody acts on it; without them, the same.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        roster: Roster,
+        routes: Routes,
+        until: datetime,
+        witness: Witness,
+        above: Routes | None = None,
+    ) -> None:
+        self._telling = Telling(rules, roster, routes, above or routes, self._wake, witness.notice)
         self._of_accounts, self._of_trials = rules.of("account"), rules.of("trial")
         self._until, self._witness = until, witness
         self._agenda: list[tuple[datetime, bool, int, _Entry]] = []

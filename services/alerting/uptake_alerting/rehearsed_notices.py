@@ -27,8 +27,6 @@ _LOOKS = 50  # at one instant; planning comes to rest after two or three
 class Notice:
     """One that goes out at `at`, maybe as a line of a digest. `day`: the newest closed day as it was planned; of a
     trial, the vendor's today.
-
-    `escalated`: its reader heard of the alert only because nobody had acted on it.
     """
 
     at: datetime
@@ -40,7 +38,6 @@ class Notice:
     channel: str
     severity: Severity
     digest: bool
-    escalated: bool = False
 
 
 class Look(NamedTuple):
@@ -79,7 +76,8 @@ class Alert:
 class Telling:
     """The alerts that are open or of which something is still to be told.
 
-    `wake`: asks to be given the second at the first. `tell`: is given each notice once nothing takes it back any more.
+    `above`: by which an alert rises of which somebody has heard. `wake`: asks to be given the second at the first.
+    `tell`: is given each notice once nothing takes it back any more.
     """
 
     def __init__(
@@ -87,10 +85,11 @@ class Telling:
         rules: Rules,
         roster: Roster,
         routes: Routes,
+        above: Routes,
         wake: Callable[[datetime, Look | Digest], None],
         tell: Callable[[Notice], None],
     ) -> None:
-        self._rules, self._roster, self._routes = rules.by_name, roster, routes
+        self._rules, self._roster, self._routes, self._above = rules.by_name, roster, routes, above
         self._wake, self._tell = wake, tell
         self.alerts: dict[str, Alert] = {}
         self._of_account: dict[str, set[str]] = defaultdict(set)  # ids of these
@@ -148,7 +147,8 @@ class Telling:
         return moved
 
     def _look(self, alert: Alert, now: datetime) -> None:
-        planned = plan(self._case(alert, now), Book(self._roster, self._routes, now), now)
+        routes = self._above if any(told.counts for told in alert.told.values()) else self._routes
+        planned = plan(self._case(alert, now), Book(self._roster, routes, now), now)
         for id_, reason in planned.drop:
             told = alert.told[id_] = replace(
                 alert.told[id_], status="skipped", reason=reason, done_at=now, digest=False
@@ -210,7 +210,6 @@ class Telling:
             to.channel,
             alert.severity,
             wanted.mode == "digest",
-            _is_escalated(alert, (to.channel, to.destination)),
         )
 
     def _case(self, alert: Alert, now: datetime) -> Case:
@@ -231,7 +230,3 @@ class Telling:
         others = (self.alerts[id_] for id_ in self._of_account[alert.account])
         firing = {one.rule.name for one in others if not one.ended}
         return next((name for name in sorted(firing) if alert.rule.name in self._rules[name].inhibits), None)
-
-
-def _is_escalated(alert: Alert, to: Destination) -> bool:
-    return any(t.kind == "escalation" and t.counts and (t.channel, t.destination) == to for t in alert.told.values())
