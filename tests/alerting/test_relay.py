@@ -8,6 +8,7 @@ import nats
 import nats.errors
 import nats.js.errors
 import pytest
+from sqlalchemy import func, select, text, update
 
 from tests.alerting.two_rules import RULES
 from uptake import broker, subjects
@@ -16,6 +17,7 @@ from uptake.provision import provision
 from uptake.settings import BrokerSettings
 from uptake_alerting import evaluation, outbox, relay
 from uptake_alerting.relay import relay_once
+from uptake_alerting.tables import alert_event
 
 NOW = datetime(2026, 5, 8, 3, tzinfo=UTC)
 
@@ -51,6 +53,19 @@ async def test_each_event_is_a_cloudevent_on_its_own_subject(js, engine, two_eve
     assert (event.type, event.subject, event.data.state) == ("alert.v1.firing", "account/acme", "firing")
     assert event.data.values["adoption"] == {"value": 0.24, "num": 24, "den": 100, "basis": "purchased"}
     assert json.loads(first.data)["time"] == "2026-05-08T03:00:00Z"
+
+
+async def test_an_event_that_no_message_has_room_for_goes_without_its_numbers_and_holds_up_no_other(
+    js, engine, two_events
+):
+    huge = text("jsonb_set(body, '{data,values,features}', to_jsonb(repeat('x', 1500000)))")
+    async with engine.begin() as connection:
+        first = select(func.min(alert_event.c.position)).scalar_subquery()
+        await connection.execute(update(alert_event).where(alert_event.c.position == first).values(body=huge))
+    assert await relay_once(engine, js, NOW) == 2
+    found = [AlertEvent.model_validate_json(message.data).data for message in await stored(js)]
+    assert [one.values.get("left_out") for one in found] == ["too large", None]
+    assert (found[0].state, found[0].summary[:30]) == ("firing", "Acme Corp is below its adoption")
 
 
 async def test_a_crash_after_publishing_stores_no_event_twice(js, engine, two_events, monkeypatch):

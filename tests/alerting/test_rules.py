@@ -58,6 +58,12 @@ def test_a_condition_that_means_nothing_is_refused_with_its_line(when, problem):
         ("inhibits: [unheard-of]", "inhibits an unknown alert: unheard-of"),
         ("colour: red", "colour"),
         ("severity: bad", "severity"),
+        (r'annotations: {next_step: "a\0b"}', "annotations.next_step: must not hold control characters"),
+        (r'annotations: {next_step: "a\ud800b"}', "annotations.next_step: "),
+        (f"annotations: {{runbook: {'x' * 2_001}}}", "annotations.runbook"),
+        ("annotations: {" + ", ".join(f"a{n}: x" for n in range(17)) + "}", "annotations"),
+        (r'labels: {team: "a\nb"}', "labels.team: must be one line"),
+        ("labels: {no name: x}", "labels"),
     ],
 )
 def test_a_line_that_does_not_fit_is_refused(line, problem):

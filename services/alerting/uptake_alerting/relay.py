@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+import structlog
 from nats.js import JetStreamContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,6 +15,9 @@ from uptake_alerting.links import NO_LINKS, Links
 
 POLL_S = 0.5
 PUBLISH_S = 5.0
+MAX_BODY_BYTES = 900_000  # the broker takes 1 MB, headers included
+
+log = structlog.get_logger(__name__)
 
 
 async def run(engine: AsyncEngine, js: JetStreamContext, links: Links = NO_LINKS) -> None:
@@ -30,9 +34,18 @@ async def relay_once(engine: AsyncEngine, js: JetStreamContext, now: datetime, l
     async with engine.begin() as connection:
         rows = await outbox.unpublished(connection)
         for row in rows:
-            event = AlertEvent.model_validate(row.body)
-            body = event.model_copy(update={"data": links.added_to(event.data)}).model_dump_json().encode()
+            body = _encoded(AlertEvent.model_validate(row.body), links)
             await js.publish(row.subject, body, timeout=PUBLISH_S, stream=ALERT, headers={"Nats-Msg-Id": row.id})
         if rows:
             await outbox.mark_published(connection, [row.position for row in rows], now)
     return len(rows)
+
+
+def _encoded(event: AlertEvent, links: Links) -> bytes:
+    """One that no message has room for goes without its numbers, and says so: it must not hold up all others."""
+    body = event.model_copy(update={"data": links.added_to(event.data)}).model_dump_json().encode()
+    if len(body) <= MAX_BODY_BYTES:
+        return body
+    log.warning("an alert event goes without its numbers", alert=event.data.episode, event_bytes=len(body))
+    slim = event.data.model_copy(update={"values": {"left_out": "too large"}, "labels": {}, "annotations": {}})
+    return event.model_copy(update={"data": links.added_to(slim)}).model_dump_json().encode()

@@ -8,13 +8,16 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from uptake.messages.alerts import Severity
-from uptake.messages.fields import Label, Slug
+from uptake.messages.fields import FreeText, Label, Slug
 from uptake.section import Section, refused
 from uptake_alerting.conditions import Condition, SubjectKind, overlap
 
 Role = Literal["owner", "deputy", "engineer", "executive", "manager", "director", "operators", "ce_ops"]
 Delivery = Literal["at_once", "working_hours", "digest"]
 _DELIVERY: Mapping[Severity, Delivery] = {"critical": "at_once", "warning": "working_hours", "info": "digest"}
+Word = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,63}$")]  # of labels, as Prometheus has it
+Text = Annotated[FreeText, Field(max_length=2_000)]
+_LONGEST = 200  # of a condition in words
 _UNITS = {"": "samples", "days": "days", "day": "days", "business days": "business_days", "samples": "samples"}
 
 
@@ -75,8 +78,8 @@ class Rule(Section):
     to: tuple[Role, ...] = Field(default=("owner",), min_length=1)
     deliver: Delivery | None = None
     bypass_quiet_hours: bool = False
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    labels: Annotated[dict[Word, Label], Field(max_length=32)] = Field(default_factory=dict)
+    annotations: Annotated[dict[Word, Text], Field(max_length=16)] = Field(default_factory=dict)
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
@@ -103,7 +106,7 @@ class Rule(Section):
     @cached_property
     def terms(self) -> dict[str, str]:
         """What a message may say of it: the limit at which it fires, and how long it must hold, or be over."""
-        limit = {"limit": self.when.limit_of(self.subject_kind)} if self.when is not None else {}  # type: ignore[arg-type]
+        limit = {"limit": self.when.limit_of(self.subject_kind)[:_LONGEST]} if self.when is not None else {}  # type: ignore[arg-type]
         return limit | {"for": self.hold.text, "keep": self.keep.text}
 
     def delivery_of(self, severity: Severity) -> Delivery:

@@ -7,6 +7,7 @@ from typing import Any
 from uptake.messages.kpi import AccountDay, InstanceSnapshot, TeamSnapshot, TrialSnapshot
 
 _TREND_DAYS = (7, 28)
+_FEATURES = 100  # of a day; the snapshot has them all
 _LAST = 14
 
 
@@ -37,7 +38,7 @@ def values_of_account(snapshot: AccountDay, history: Sequence[AccountDay] = ()) 
         "seats_changed_on": snapshot.seats_changed_on.isoformat() if snapshot.seats_changed_on else None,
         "contract_start": snapshot.contract_start.isoformat() if snapshot.contract_start else None,
         "production_date": snapshot.production_date.isoformat() if snapshot.production_date else None,
-        "features": snapshot.features_first_used,
+        "features": snapshot.features_first_used[:_FEATURES],
         "before": {str(days): _numbers(one) for days, one in before.items() if one is not None},
         "last": [one.kpis.adoption.value for one in history][-_LAST:],
     }
