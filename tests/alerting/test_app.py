@@ -196,16 +196,19 @@ async def test_what_it_tells_about_itself(start, js, account_day, receiver, to_r
 
     await until(ready)
 
+    wanted = [
+        'uptake_alert_deliveries_total{channel_type="webhook",outcome="delivered",reason="ok"} 1.0',
+        'uptake_alerts{rule="adoption-below-target",severity="warning",state="firing"} 1.0',
+        'uptake_alerts{rule="adoption-below-target",severity="warning",state="pending"} 1.0',
+        'uptake_alert_oldest_pending_seconds{outbox="channels"} 0.0',
+        "uptake_alerting_reader_lag_messages 0.0",
+    ]
+
     async def counted():
         text = (await client.get("/metrics")).text
-        wanted = 'uptake_alert_deliveries_total{channel_type="webhook",outcome="delivered",reason="ok"} 1.0'
-        return text if wanted in text else None
+        return text if all(line in text for line in wanted) else None
 
     text = await until(counted)
-    assert 'uptake_alerts{rule="adoption-below-target",severity="warning",state="firing"} 1.0' in text
-    assert 'uptake_alerts{rule="adoption-below-target",severity="warning",state="pending"} 1.0' in text
-    assert 'uptake_alert_oldest_pending_seconds{outbox="channels"} 0.0' in text
-    assert "uptake_alerting_reader_lag_messages 0.0" in text
     for file in ("rules", "routes", "roster"):
         assert f'uptake_alerting_config_valid{{file="{file}"}} 1.0' in text
     for what in ("evaluation", "tick"):

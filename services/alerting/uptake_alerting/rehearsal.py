@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple, Protocol
 
 from uptake.messages.alerts import Severity
-from uptake.messages.kpi import AccountSnapshot, TrialSnapshot
+from uptake.messages.kpi import AccountDay, TrialSnapshot
 from uptake_alerting.about import for_whom
 from uptake_alerting.cases import is_flapping
 from uptake_alerting.clocks import of_trial
@@ -28,8 +28,8 @@ __all__ = ["PLAYED", "Notice", "Rehearsal", "Rehearsed", "Sample", "Stage", "reh
 
 _NEVER = State()
 Instance = tuple[str, str]  # a rule and its subject
-Sample = AccountSnapshot | TrialSnapshot
-PLAYED: Mapping[str, type[Sample]] = {"account": AccountSnapshot, "trial": TrialSnapshot}
+Sample = AccountDay | TrialSnapshot
+PLAYED: Mapping[str, type[Sample]] = {"account": AccountDay, "trial": TrialSnapshot}
 
 
 class _Limit(NamedTuple):
@@ -48,7 +48,7 @@ def sample_of(told: Mapping[str, Any]) -> Sample:
 
 def _instant(sample: Sample) -> datetime | None:
     """When it counts; of a day that never closed: never."""
-    return sample.closed_at if isinstance(sample, AccountSnapshot) else sample.published_at
+    return sample.closed_at if isinstance(sample, AccountDay) else sample.published_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class Stage:
         self._telling.settle(now)
 
     def _take(self, what: _Entry, now: datetime) -> None:
-        if isinstance(what, AccountSnapshot):
+        if isinstance(what, AccountDay):
             self._close(what, now)
         elif isinstance(what, TrialSnapshot):
             self._trials[what.trial.opportunity] = what
@@ -183,7 +183,7 @@ class Stage:
         else:
             self._telling.take(what, now)
 
-    def _close(self, day: AccountSnapshot, now: datetime) -> None:
+    def _close(self, day: AccountDay, now: datetime) -> None:
         as_of = self._days[day.account] = day.kpis.as_of
         conditions: dict[str, State] = {}
         for rule in self._of_accounts:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from uptake import config
 from uptake.config import InvalidConfig
-from uptake.messages.kpi import AccountSnapshot
+from uptake.messages.kpi import AccountDay
 from uptake.rule_tests import Case, Expected, ExpectedNotice, RuleTests
 from uptake_alerting.fold import State
 from uptake_alerting.rehearsal import Notice, Rehearsal, Rehearsed, Sample, rehearse, sample_of
@@ -42,7 +42,7 @@ def _end(case: Case, samples: Sequence[Sample]) -> datetime:
     """Of an account, a day after the last close, for who is told only in the morning; of a trial, with its last day."""
     if case.trial is not None:
         return start_of(case.last + timedelta(days=1), case.trial.vendor_zone) - timedelta(microseconds=1)
-    closes = [s.closed_at for s in samples if isinstance(s, AccountSnapshot) and s.closed_at is not None]
+    closes = [s.closed_at for s in samples if isinstance(s, AccountDay) and s.closed_at is not None]
     return max(closes) + timedelta(days=1) - timedelta(microseconds=1) if closes else _NEVER
 
 
