@@ -91,7 +91,7 @@ SENTENCES = {
         "Find out whose installation it is, and publish `instance.mapped`.",
     ),
     "mass-breach": Sentence(
-        "{breaching} of {subjects} subjects breach {subject} at once: their notices are held back",
+        "{breaching} of {subjects} subjects so far breach {subject} at once: their notices are held back",
         "The notices of {subject} were let go",
         "Look at the collection of events first; then let the notices go: uptake alerts release RULE.",
     ),
