@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from uptake.messages.events import TimeZone
-from uptake.messages.fields import Count, Day, Id, Instant, Label, Slug
+from uptake.messages.fields import Count, Day, Id, Instant, Label, Slug, TimeZone
 from uptake.section import Section
 
 MAX_DAYS = 4_000

@@ -20,6 +20,7 @@ RAW_CONSUMER = "ingestion"
 
 _DAY_S = 86_400
 _KIB, _MIB, _GIB = 2**10, 2**20, 2**30
+MAX_ALERT_BYTES = 64 * _KIB  # headers included
 
 
 def _stream(
@@ -83,7 +84,12 @@ STREAMS: tuple[StreamConfig, ...] = (
         allow_direct=True,
     ),
     _stream(
-        ALERT, ["alert.v1.>"], max_gib=1, max_msg_size=64 * _KIB, max_age_days=90, compression=StoreCompression.NONE
+        ALERT,
+        ["alert.v1.>"],
+        max_gib=1,
+        max_msg_size=MAX_ALERT_BYTES,
+        max_age_days=90,
+        compression=StoreCompression.NONE,
     ),
     _stream(REFUSED, ["refused.v1.>"], max_gib=1, max_age_days=30, allow_direct=True),
 )

@@ -111,6 +111,17 @@ async def test_every_snapshot_twice_over_two_replicas_makes_one_notice(start, js
     assert detail["fired_at"] == "2026-04-04T02:00:00Z"
 
 
+async def test_a_zone_that_nobody_here_knows_stops_no_other_account(start, js, account_day):
+    client = await start()
+    days = bad_days(account_day)
+    await publish(js, days[0])
+    unknown = days[1].model_dump(mode="json")
+    unknown["kpis"]["time_zone"] = "Mars/Phobos"
+    await js.publish(subjects.kpi_account("acme"), json.dumps(unknown).encode())
+    await publish(js, *days[1:])
+    assert [a["subject"] for a in await until(found_in(client))] == ["acme"]
+
+
 @pytest.mark.parametrize(
     ("name", "bad"),
     [

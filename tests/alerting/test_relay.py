@@ -58,7 +58,7 @@ async def test_each_event_is_a_cloudevent_on_its_own_subject(js, engine, two_eve
 async def test_an_event_that_no_message_has_room_for_goes_without_its_numbers_and_holds_up_no_other(
     js, engine, two_events
 ):
-    huge = text("jsonb_set(body, '{data,values,features}', to_jsonb(repeat('x', 1500000)))")
+    huge = text("jsonb_set(body, '{data,values,features}', to_jsonb(repeat('x', 64500)))")
     async with engine.begin() as connection:
         first = select(func.min(alert_event.c.position)).scalar_subquery()
         await connection.execute(update(alert_event).where(alert_event.c.position == first).values(body=huge))

@@ -56,7 +56,7 @@ RULES = "rotations:\n  r:\n    time_zone: UTC\n    layers:\n    - {people: [ann]
         ("people:\n- {name: ann}\n- {name: ann}", "line 3: people.1.name: ann stands twice"),
         ("people:\n- name: ann\n  email: ann", "line 3: people.0.email"),
         ("people:\n- name: ann\n  slack: C123", "line 3: people.0.slack"),
-        ("people:\n- name: ann\n  time_zone: Europe/Paris2", "line 3: people.0.time_zone: must be an IANA time zone"),
+        ("people:\n- name: ann\n  time_zone: Europe/Paris2", "line 3: people.0.time_zone: is not an IANA time zone"),
         (
             "people:\n- name: ann\n  region: mars",
             "line 3: people.0.region: names a region that this file does not have",

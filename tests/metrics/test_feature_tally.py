@@ -1,5 +1,6 @@
 """Who used which feature when: memory and archive say the same, and snapshots tell it."""
 
+import json
 from datetime import date, timedelta
 
 import pytest
@@ -90,6 +91,17 @@ async def test_a_snapshot_tells_use_cases_and_first_use(used):
     }  # fmt: skip
     assert (body["breadth"]["used"], body["breadth"]["of"]) == (1, len(used.config.use_cases.names))
     assert (await newest(used, TODAY - timedelta(2)))["features_first_used"] == []
+
+
+async def test_a_snapshot_has_room_for_whatever_a_producer_names(metrics, event):
+    """1,000 new features on one day, each of 200 characters of four bytes: the names alone would be 800 KB."""
+    names = [f"{number:04}" + "\U0001f600" * 196 for number in range(1_000)]
+    await metrics.count(*(event("acme", "ann", f"{TODAY - timedelta(2)}", name) for name in names))
+    await metrics.publish()
+    body = await newest(metrics, TODAY - timedelta(2))
+    assert body["features_first_used"] == names[:10]
+    assert body["more_features"] == 990
+    assert len(json.dumps(body, ensure_ascii=False).encode()) < 32 * 1024
 
 
 async def test_the_day_that_closes_tells_the_same_without_the_archive(used, event, clock):

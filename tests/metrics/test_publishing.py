@@ -605,6 +605,22 @@ async def test_without_the_broker_nothing_is_taken_for_sent(published, client, n
     assert len({message.headers["Nats-Msg-Id"] for message in await stored(client)}) == PUBLISHED_DAYS
 
 
+async def test_what_the_broker_does_not_take_of_one_holds_up_no_other(published, client, engine, fact):
+    await published.learn(stage(fact, "2026-08-11T09:00:00Z"))
+    await published.publish()
+    huge = text("UPDATE metrics.snapshot SET body = jsonb_set(body, '{name}', to_jsonb(repeat('x', 70000)))"
+                " WHERE subject = 'account:acme'")  # fmt: skip
+    async with engine.begin() as connection:
+        await connection.execute(huge)
+    for _ in range(2):
+        with pytest.raises(nats.js.errors.APIError):
+            await published.publisher.send(client.jetstream())
+    assert {message.subject for message in await stored(client)} == {subjects.kpi_trial("opp-1"), subjects.kpi_team()}
+    async with engine.connect() as connection:
+        unsent = text("SELECT count(*) FROM metrics.snapshot WHERE NOT sent AND subject <> 'account:acme'")
+        assert await connection.scalar(unsent) == 0
+
+
 async def test_a_late_event_is_sent_as_the_next_revision(published, client, event):
     await published.publisher.send(client.jetstream())
     await published.count(event("acme", "late", LAST.isoformat()))

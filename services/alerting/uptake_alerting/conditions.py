@@ -123,7 +123,7 @@ METRICS: Mapping[SubjectKind, Mapping[str, Metric]] = {
         "days_without_contact": Metric("days", lambda s: _days(s.kpis.last_contact, s.kpis.as_of, "no_telemetry")),
         "production": Metric("state", lambda s: "set" if s.production_date else "missing", ("set", "missing")),
         "data_health": Metric("state", _health, ("fresh", "stale")),
-        "features_first_used": Metric("count", lambda s: len(s.features_first_used)),
+        "features_first_used": Metric("count", lambda s: len(s.features_first_used) + s.more_features),
     },
     "team": {
         "closure": Metric("ratio", lambda s: _ratio(s.team.closure.num, s.team.closure.den, s.team.closure.reason)),

@@ -3,11 +3,10 @@
 import re
 from datetime import date, datetime, time
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
-from uptake.messages.fields import Day, Label, Slug
+from uptake.messages.fields import Day, Label, Slug, TimeZone
 from uptake.section import Section
 from uptake_alerting import wall
 
@@ -17,14 +16,6 @@ WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun"
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
 _WALL = re.compile(r"(\d{4}-\d\d-\d\d)[T ](([01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 _LAST_YEAR = 9000  # what reckons with days after it has room
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder of zones
-        raise ValueError("must be an IANA time zone, such as Europe/Berlin") from None
-    return name
 
 
 def _clock(value: Any) -> time:
@@ -60,7 +51,6 @@ def _mailbox(text: str) -> str:
     return text
 
 
-Zone = Annotated[str, AfterValidator(_zone)]
 Clock = Annotated[time, BeforeValidator(_clock)]
 #: A day, or a time on the clock of a zone that the place in the file implies.
 WallTime = Annotated[date | datetime, BeforeValidator(_wall)]
@@ -99,7 +89,7 @@ class Person(Section):
     email: Mailbox | None = None
     slack: SlackUser | None = None
     region: Slug | None = None
-    time_zone: Zone | None = None
+    time_zone: TimeZone | None = None
     working_hours: Hours = Hours()
     away: tuple[Absence, ...] = ()
     manager: Label | None = None
@@ -109,7 +99,7 @@ class Person(Section):
 class Region(Section):
     """`accounts`: what else the region is called by the facts of accounts. `holidays` and `rotation` go by name."""
 
-    time_zone: Zone
+    time_zone: TimeZone
     accounts: tuple[Label, ...] = ()
     holidays: Slug | None = None
     rotation: Slug | None = None

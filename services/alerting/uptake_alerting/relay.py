@@ -9,13 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uptake.clock import utc_now
 from uptake.loops import forever
 from uptake.messages.alerts import AlertEvent
+from uptake.streams import MAX_ALERT_BYTES
 from uptake.subjects import ALERT
 from uptake_alerting import outbox
 from uptake_alerting.links import NO_LINKS, Links
 
 POLL_S = 0.5
 PUBLISH_S = 5.0
-MAX_BODY_BYTES = 900_000  # the broker takes 1 MB, headers included
+HEADERS_BYTES = 1024  # more than ours have
+MAX_BODY_BYTES = MAX_ALERT_BYTES - HEADERS_BYTES
 
 log = structlog.get_logger(__name__)
 

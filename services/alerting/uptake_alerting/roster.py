@@ -10,9 +10,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from uptake.messages.fields import Day, Label, Slug
+from uptake.messages.fields import Day, Label, Slug, TimeZone
 from uptake.section import Section, refused
-from uptake_alerting.people import Clock, Holidays, Hours, Person, Region, WallTime, Zone, require_order
+from uptake_alerting.people import Clock, Holidays, Hours, Person, Region, WallTime, require_order
 
 Place = tuple[str | int, ...]
 
@@ -48,7 +48,7 @@ class Rotation(Section):
     """A layer has the duty where those before it have nobody. What `only` asks for leaves out the `holidays`."""
 
     title: Label | None = None
-    time_zone: Zone
+    time_zone: TimeZone
     holidays: Slug | None = None
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
     overrides: tuple[Override, ...] = ()

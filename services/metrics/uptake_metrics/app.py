@@ -21,7 +21,7 @@ from nats.js import JetStreamContext
 from uptake import broker, database, subjects, telemetry
 from uptake.clock import utc_now
 from uptake.loops import log_failure, once
-from uptake.messages.events import TimeZone
+from uptake.messages.fields import TimeZone
 from uptake.reader import Entry
 from uptake.refusing import refuse
 from uptake.settings import DatabaseSettings, Port, ServiceSettings

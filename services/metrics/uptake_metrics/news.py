@@ -12,6 +12,7 @@ _OF_THE_DAY = {
     "use_cases",
     "breadth",
     "features_first_used",
+    "more_features",
 }
 #: What differs whenever it is said again.
 _PASSING = {"kpis", "revision", "published_at", "part", "parts", "import_id", "facts_to"}

@@ -44,8 +44,9 @@ Cause = Literal[
     "attributes",
     "unknown",
 ]
-_COUNTS = ("kpis.dau", "kpis.wau", "kpis.mau", "kpis.usage.", "use_cases", "breadth", "features_first_used")
-_COUNTED = ("kpis.dau", "kpis.wau", "kpis.mau", "kpis.usage.num", "features_first_used")
+_NAMED = ("features_first_used", "more_features")
+_COUNTS = ("kpis.dau", "kpis.wau", "kpis.mau", "kpis.usage.", "use_cases", "breadth", *_NAMED)
+_COUNTED = ("kpis.dau", "kpis.wau", "kpis.mau", "kpis.usage.num", *_NAMED)
 _CONTACT = ("kpis.data_health", "kpis.last_contact")
 _TOLD = ("kpis.dau", "kpis.mau", "kpis.source_of_counts", "kpis.ping_day", "kpis.registered", *_CONTACT)
 _SEATS = ("kpis.adoption.", "seat")

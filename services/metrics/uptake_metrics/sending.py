@@ -30,17 +30,22 @@ async def send(engine: AsyncEngine, js: JetStreamContext) -> int:
         waiting = await snapshots.unsent(connection, _AT_A_TIME)
     if waiting:
         of_subject = groupby(waiting, key=attrgetter("subject"))
-        await asyncio.gather(*(_publish_in_order(js, list(parts)) for _, parts in of_subject))
+        sent: list[Snapshot] = []
+        each = (_publish_in_order(js, list(parts), sent) for _, parts in of_subject)
+        outcomes = await asyncio.gather(*each, return_exceptions=True)
         async with engine.begin() as connection:
-            await snapshots.mark_sent(connection, waiting)
-        meters.SNAPSHOTS.inc(len(waiting))
+            await snapshots.mark_sent(connection, sent)
+        meters.SNAPSHOTS.inc(len(sent))
+        for error in filter(None, outcomes):  # of one account: the others are sent all the same
+            raise error
     return len(waiting)
 
 
-async def _publish_in_order(js: JetStreamContext, of_subject: Sequence[Snapshot]) -> None:
+async def _publish_in_order(js: JetStreamContext, of_subject: Sequence[Snapshot], sent: list[Snapshot]) -> None:
     """The next part only when the broker has stored the one before."""
     for snapshot in of_subject:
         await _publish(js, snapshot)
+        sent.append(snapshot)
 
 
 async def _publish(js: JetStreamContext, snapshot: Snapshot) -> None:

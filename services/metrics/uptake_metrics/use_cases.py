@@ -26,7 +26,7 @@ class UseCase(Section):
 class UseCases(Section):
     """By name. A feature may belong to several; one that belongs to none counts in the account's totals only."""
 
-    use_cases: dict[Slug, UseCase] = Field(default_factory=dict)
+    use_cases: dict[Slug, UseCase] = Field(default_factory=dict, max_length=100)  # each snapshot names all
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -3,30 +3,12 @@
 `source` is not among the fields: it comes from the producer's credential.
 """
 
-from functools import cache
 from typing import Annotated, Literal, Self
-from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from uptake.messages.fields import MAX_INTEGER, Cents, Count, Day, FreeText, Id, Instant, Label, Message, Slug
+from uptake.messages.fields import MAX_INTEGER, Cents, Count, Day, FreeText, Id, Instant, Label, Message, Slug, TimeZone
 
-#: Names that mean something else on another machine, or nothing at all.
-_NO_ZONES = {"Factory", "localtime"}
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones() - _NO_ZONES)
-
-
-def _zone(name: str) -> str:
-    if name not in _zones():
-        raise ValueError("is not an IANA time zone, such as Europe/Berlin")
-    return name
-
-
-TimeZone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_zone)]
 Number = Annotated[float, Field(ge=-MAX_INTEGER, le=MAX_INTEGER, allow_inf_nan=False, strict=True)]
 
 

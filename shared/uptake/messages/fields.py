@@ -3,7 +3,9 @@
 import re
 import unicodedata
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Annotated, Any
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -11,6 +13,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 ERASED_PERSON, UNNAMED_PERSON = "erased:", "unnamed:"
 
 MAX_INTEGER = 2**53  # the largest integer that every JSON reader keeps exact, and far inside PostgreSQL's bigint
+
+#: Names that mean something else on another machine, or nothing at all.
+_NO_ZONES = {"Factory", "localtime"}
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _BREAKING = {"Cc", "Cs", "Cn", "Zl", "Zp"}  # control, half a surrogate pair, unassigned, line and paragraph ends
@@ -55,6 +60,17 @@ def _day(value: Any) -> date:
     return date.fromisoformat(value)
 
 
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones() - _NO_ZONES)
+
+
+def _zone(name: str) -> str:
+    if name not in _zones():
+        raise ValueError("is not an IANA time zone, such as Europe/Berlin")
+    return name
+
+
 Id = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
 SLUG = r"[a-z0-9][a-z0-9_-]{0,62}"
@@ -62,6 +78,7 @@ Slug = Annotated[str, Field(pattern=f"^{SLUG}$")]
 FreeText = Annotated[str, Field(max_length=8000), AfterValidator(_no_control)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 Day = Annotated[date, BeforeValidator(_day)]
+TimeZone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_zone)]
 Cents = Annotated[int, Field(strict=True, ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 

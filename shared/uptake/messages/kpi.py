@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from uptake.messages.fields import Day, Instant, Message
+from uptake.messages.fields import Day, Instant, Message, TimeZone
 
 DataHealth = Literal["fresh", "stale", "none"]
 
@@ -60,7 +60,7 @@ class AccountKpis(Message):
 
     account: str
     as_of: Day
-    time_zone: str
+    time_zone: TimeZone
     partial: bool
     revision: int
     data_health: DataHealth
@@ -112,8 +112,8 @@ class AccountDay(Message):
     One change often revises many days. They are published oldest first as parts `part` of `parts`: what is between the
     first and the last is neither the old truth nor the new one, so a reader judges at the last.
     `closed_at`: the instant at which the day closed. `features_first_used`: those that the account had never used
-    before this day. `import_id`: the import that made this revision, if one did. `facts_to`: the sequence in FACTS up
-    to which facts were known.
+    before this day, by name; `more_features` counts those for which a message has no room. `import_id`: the import
+    that made this revision, if one did. `facts_to`: the sequence in FACTS up to which facts were known.
     """
 
     account: str
@@ -139,6 +139,7 @@ class AccountDay(Message):
     facts_to: int | None = None
     kpis: AccountKpis
     features_first_used: list[str] = Field(default_factory=list)
+    more_features: int = 0
 
 
 class AccountSnapshot(AccountDay):
@@ -193,7 +194,7 @@ class TrialSnapshot(Message):
 
     trial: Trial
     revision: int
-    vendor_zone: str
+    vendor_zone: TimeZone
     approaching_on: Day | None
     breached_on: Day | None
     overlong_on: Day | None
@@ -266,7 +267,7 @@ class TeamSnapshot(Message):
 
     team: TeamKpis
     revision: int
-    vendor_zone: str
+    vendor_zone: TimeZone
     published_at: Instant
 
 
