@@ -141,6 +141,9 @@ async def test_the_list_is_of_a_state_and_by_default_of_what_matters(call, clock
         ({"for": "31d"}, "a silence is refused: it is longer than 30 days"),
         ({"for": "0d"}, "a silence is refused: it ends before it starts"),
         ({"by": None}, "by: "),
+        ({"starts_at": "0001-01-01T00:00:00Z"}, "starts_at: must lie in the years 1970 to 9000"),
+        ({"starts_at": "9999-12-31T23:00:00Z"}, "starts_at: must lie in the years"),
+        ({"for": None, "ends_at": "9999-12-31T23:59:59.999999Z"}, "ends_at: must lie in the years"),
     ],
 )
 async def test_a_wrong_one_is_refused_with_what_to_do(call, other, says):

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uptake.config import ConfigFile
 from uptake.lists import Format, table
 from uptake.messages.alerts import Severity
-from uptake.messages.fields import FreeText, Instant, Label
+from uptake.messages.fields import FreeText, Label
 from uptake.problems import Problem
 from uptake_alerting import handling_store, listing
+from uptake_alerting.answers.instants import AskedInstant
 from uptake_alerting.handling import Action, Verb, parse_length
 from uptake_alerting.listing import Alert, AlertDetail, AlertLine, Choice, StateFilter
 from uptake_alerting.roster import Roster
@@ -45,7 +46,7 @@ class Request(Asked):
     """`until` or `for` (`4h`, `7d`): of an ack and a snooze. `to`: of an assignment, null is the owner. `note`: of a
     note. `comment`: why."""
 
-    until: Instant | None = None
+    until: AskedInstant | None = None
     lasts: Length | None = Field(None, alias="for")
     to: Label | None = None
     comment: FreeText | None = None

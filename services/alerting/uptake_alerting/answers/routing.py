@@ -15,7 +15,7 @@ from uptake.messages.fields import Instant
 from uptake.problems import Problem
 from uptake_alerting import planning, store
 from uptake_alerting.about import for_whom
-from uptake_alerting.answers.oncall import in_range
+from uptake_alerting.answers.instants import AskedInstant
 from uptake_alerting.cases import Case, case_of
 from uptake_alerting.contacts import Book
 from uptake_alerting.roster import Roster
@@ -72,14 +72,14 @@ def router(
         account: Name = None,
         trial: Name = None,
         severity: Annotated[Severity | None, Query(description="default: that of the rule")] = None,
-        at: Annotated[Instant | None, Query(description="an instant; default: now")] = None,
+        at: Annotated[AskedInstant | None, Query(description="an instant; default: now")] = None,
     ) -> RouteAnswer:
         """Who would be told of an alert that fires at an instant, level by level, with the roster and routes of now."""
         known = rules.current().by_name.get(rule)
         if known is None:
             raise Problem(404, "unknown_rule", f"no rule is called {rule!r}; `uptake rules list` names them")
         about = await _about(engine, known, account, trial)
-        moment, severity = in_range(at) or clock(), severity or known.severity
+        moment, severity = at or clock(), severity or known.severity
         case = case_of("", known, about, severity)
         book = Book(rosters.current(), routes.current(), moment, digest_time)
         steps = list(_steps(case, book))

@@ -13,6 +13,7 @@ from uptake.messages.fields import FreeText, Instant
 from uptake.problems import Problem
 from uptake_alerting import silence_store
 from uptake_alerting.answers.alerts import Asked, Length, Limit
+from uptake_alerting.answers.instants import AskedInstant
 from uptake_alerting.handling import parse_length
 from uptake_alerting.silence_store import Listed, State
 from uptake_alerting.silences import Matcher, parse_matcher, refusal
@@ -25,8 +26,8 @@ class NewSilence(Asked):
 
     matchers: list[str] = Field(max_length=20)
     comment: FreeText
-    starts_at: Instant | None = None
-    ends_at: Instant | None = None
+    starts_at: AskedInstant | None = None
+    ends_at: AskedInstant | None = None
     lasts: Length | None = Field(None, alias="for")
 
 
