@@ -106,7 +106,7 @@ CHANNELS = (
         "A change of an alert, as a CloudEvent 1.0 in structured mode.",
         (AlertEvent,),
         {
-            "event": "what happened: firing, updated, resolved, closed, acknowledged ...",
+            "event": "what happened: pending, firing, updated, resolved, closed, acknowledged ...",
             "region": "of the account, in lower case; none when there is none",
             "severity": "info, warning or critical",
             "rule": "the name of the rule",

@@ -19,7 +19,7 @@ from uptake_alerting.relay import relay_once
 from uptake_alerting.tables import episode
 
 NOW = datetime(2026, 5, 8, 3, 0, 0, 250_000, tzinfo=UTC)
-KINDS = ("firing", "updated", "resolved", "closed", "suppressed", "escalated", *get_args(handling.Kind))
+KINDS = ("pending", "firing", "updated", "resolved", "closed", "suppressed", "escalated", *get_args(handling.Kind))
 README = Path(__file__).parents[2] / "services" / "alerting" / "README.md"
 #: RFC 3339, as the specification asks for.
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")

@@ -190,6 +190,25 @@ async def test_what_is_over_when_it_is_found_is_on_record_and_told_to_nobody(tak
     assert alert.resolved_at == datetime(2026, 4, 7, 2, tzinfo=UTC)
 
 
+async def test_a_condition_that_has_not_lasted_is_an_event_and_no_alert(take, alerts, engine, history):
+    """Under the id of the episode that follows; once, however often it is seen, and again when it begins anew."""
+    for days in ("B", "B", "BC", "BCB", "BCBB", "BCBBB"):
+        await take(*history(days))
+    async with engine.connect() as connection:
+        rows = await connection.execute(select(alert_event).order_by(alert_event.c.position))
+        told = [(row.kind, row.episode, row.body["data"]) for row in rows]
+    assert [(kind, data["state"], data["since"]) for kind, _, data in told] == [
+        ("pending", "pending", "2026-04-01"),
+        ("pending", "pending", "2026-04-03"),
+        ("firing", "firing", "2026-04-03"),
+    ]
+    (alert,) = await alerts()
+    assert [episode for _, episode, _ in told] == [None, None, alert.episode]
+    assert {data["episode"] for _, _, data in told} == {alert.episode}
+    assert [t.kind for t in alert.transitions] == ["firing"]
+    assert told[0][2]["summary"] == "Acme Corp is below its adoption target: 24 % (24/100 seats), target 50 %"
+
+
 async def test_what_began_and_ended_unseen_is_told_with_the_numbers_of_then(take, engine, history):
     """24 at the beginning, 60 at the end, whatever came since."""
     since = history("C", start=START + timedelta(days=7), dau=7, mau=77)

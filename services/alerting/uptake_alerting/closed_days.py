@@ -16,7 +16,7 @@ from uptake_alerting.about import About
 from uptake_alerting.episodes import Change, Ending, Outcome, reconcile
 from uptake_alerting.fold import SAMPLE_DAYS, Judged, State, fold
 from uptake_alerting.judging import judge
-from uptake_alerting.recording import Finding
+from uptake_alerting.recording import Finding, Pending
 from uptake_alerting.rules import Rule
 from uptake_alerting.store import SUBJECT, Instance
 
@@ -40,6 +40,7 @@ async def evaluate(
     opened = await store.open_of(connection, [rule.name for rule in rules], accounts)
     rows: list[Instance] = []
     outcomes: list[tuple[str, Rule, Outcome]] = []
+    pending: list[tuple[str, Rule, date]] = []
     newest: dict[str, date] = {}
     for account in accounts:
         own = known.get((SUBJECT, account), Instance(SUBJECT, account, _NEVER, _NEVER))
@@ -58,9 +59,11 @@ async def evaluate(
                 rows.append(after)
             if spans or is_open:
                 outcomes.append((account, rule, Outcome(state, spans, Ending("closed", orphaned))))
+            if state.condition == "pending" and state.since is not None and before.state.since != state.since:
+                pending.append((account, rule, state.since))
         newest[account] = max(days[-1].kpis.as_of, own.state.day or date.min)
         rows.append(replace(own, state=State(day=newest[account])))
-    await _tell(connection, outcomes, newest, now)
+    await _tell(connection, outcomes, pending, newest, now)
     await store.save_instances(connection, [(row, None) for row in rows])
     await _move_checkpoints(connection, rules, newest)
 
@@ -68,6 +71,7 @@ async def evaluate(
 async def _tell(
     connection: AsyncConnection,
     outcomes: Sequence[tuple[str, Rule, Outcome]],
+    pending: Sequence[tuple[str, Rule, date]],
     newest: Mapping[str, date],
     now: datetime,
 ) -> None:
@@ -79,9 +83,12 @@ async def _tell(
     ]
     past = {account for account, _, changes in changed if any(_is_past(one, newest[account]) for one in changes)}
     histories = await store.load_samples(connection, past)
-    histories |= await store.load_recent(connection, {name: newest[name] for name, _, _ in changed if name not in past})
+    recent = {name for name, _, _ in (*changed, *pending)} - past
+    histories |= await store.load_recent(connection, {name: newest[name] for name in sorted(recent)})
     findings = [Finding(rule, _as_met(changes, histories[account])) for account, rule, changes in changed]
     await recording.write(connection, findings, now)
+    waiting = (Pending(rule, about.of_account(histories[account]), since) for account, rule, since in pending)
+    await recording.write_pending(connection, waiting, now)
 
 
 def _is_past(change: Change, newest: date) -> bool:

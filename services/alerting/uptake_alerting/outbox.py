@@ -54,6 +54,14 @@ async def add_events(connection: AsyncConnection, events: Sequence[NewEvent]) ->
     return [row["id"] for row in rows]
 
 
+async def add_pending(connection: AsyncConnection, pending: Sequence[AlertData]) -> None:
+    """Of conditions that hold and have not lasted long enough. One of each first day, however often it is seen."""
+    rows = [_event_row(NewEvent("pending", data), f"{data.episode}-pending-{data.since}") for data in pending]
+    for start in range(0, len(rows), ROWS):
+        part = [row | {"episode": None} for row in rows[start : start + ROWS]]
+        await connection.execute(upsert(alert_event).values(part).on_conflict_do_nothing())
+
+
 def _event_row(new: NewEvent, id_: str) -> dict[str, Any]:
     at, reason = new.at or new.data.detected_at, new.reason or new.data.reason
     data = new.data.model_copy(update={"by": new.by, "note": new.note}) if new.by or new.note else new.data

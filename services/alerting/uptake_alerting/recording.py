@@ -1,7 +1,7 @@
 """Writes what an evaluation found: episodes with their events, hundreds at once. Decides and commits nothing."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from uptake.messages.alerts import AlertData
+from uptake.messages.alerts import AlertData, AlertState, Severity
 from uptake_alerting import handling_store, outbox, store, wording
 from uptake_alerting.about import About
 from uptake_alerting.episodes import Change, episode_id
@@ -25,6 +25,14 @@ class Finding(NamedTuple):
 
     rule: Rule
     changes: Sequence[tuple[Change, About]]
+
+
+class Pending(NamedTuple):
+    """A condition that began to hold on `since`, and has not held long enough."""
+
+    rule: Rule
+    about: About
+    since: date
 
 
 async def write(connection: AsyncConnection, findings: Iterable[Finding], now: datetime) -> None:
@@ -47,6 +55,17 @@ async def write(connection: AsyncConnection, findings: Iterable[Finding], now: d
         await _save(connection, rows[start : start + _ROWS])
     await outbox.add_events(connection, events)
     await handling_store.drop_acks(connection, worse, now)
+
+
+async def write_pending(connection: AsyncConnection, pending: Iterable[Pending], now: datetime) -> None:
+    """They are no alerts yet: who subscribes sees them come, under the id of the episode that may follow."""
+    known = list(pending)
+    numbers = await store.last_numbers(connection, [(one.rule.name, one.about.subject) for one in known])
+    told = []
+    for rule, about, since in known:
+        number = numbers.get((rule.name, about.subject), 0) + 1
+        told.append(_told(rule, about, now, number=number, state="pending", reason="pending", since=since))
+    await outbox.add_pending(connection, told)
 
 
 async def close_rule(connection: AsyncConnection, name: str, now: datetime, but: str | None = None) -> None:
@@ -91,24 +110,48 @@ async def _save(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> 
 
 
 def _data(rule: Rule, about: About, change: Change, now: datetime) -> AlertData:
-    values = about.values | {"about": about.people, "terms": rule.terms}
-    said = wording.summary(rule.name, about.subject, values, change.state, change.reason, rule.annotations)
-    return AlertData(
-        episode=episode_id(rule.name, about.subject, change.number),
+    return _told(
+        rule,
+        about,
+        now,
         number=change.number,
+        state=change.state,
+        reason=change.reason,
+        since=change.since,
+        fired_at=change.fired_at,
+        severity=change.severity,
+    )
+
+
+def _told(
+    rule: Rule,
+    about: About,
+    now: datetime,
+    *,
+    number: int,
+    state: AlertState,
+    reason: str,
+    since: date,
+    fired_at: datetime | None = None,
+    severity: Severity | None = None,
+) -> AlertData:
+    values = about.values | {"about": about.people, "terms": rule.terms}
+    return AlertData(
+        episode=episode_id(rule.name, about.subject, number),
+        number=number,
         rule=rule.name,
         subject_kind=about.kind,
         subject=about.subject,
         account=about.account,
         region=about.region,
-        severity=change.severity or rule.severity,
-        state=change.state,
-        reason=change.reason,
-        since=change.since,
-        fired_at=change.fired_at,
+        severity=severity or rule.severity,
+        state=state,
+        reason=reason,
+        since=since,
+        fired_at=fired_at,
         detected_at=now,
         owner=about.owner,
-        summary=said,
+        summary=wording.summary(rule.name, about.subject, values, state, reason, rule.annotations),
         next_step=rule.annotations.get("next_step") or wording.NEXT_STEPS.get(rule.name, ""),
         values=values,
         labels=about.labels | rule.labels,

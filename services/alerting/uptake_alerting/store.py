@@ -60,6 +60,10 @@ _DROP = text("""
     DELETE FROM alerting.sample AS s
     USING unnest(CAST(:account AS text[]), CAST(:day AS date[])) AS old(account, day)
     WHERE s.account = old.account AND s.day <= old.day""")
+_NUMBERS = text("""
+    SELECT rule, subject, max(number) AS number FROM alerting.episode
+    JOIN unnest(CAST(:rule AS text[]), CAST(:subject AS text[])) AS wanted(rule, subject) USING (rule, subject)
+    GROUP BY rule, subject""")
 _EPISODES = text("""
     SELECT e.id, e.rule, e.subject, e.number, e.state, e.reason, e.severity, e.since, e.fired_at, e.ended_at,
            e.data->'values' AS values
@@ -265,6 +269,14 @@ async def open_of(
     mine = (_is_one_of(episode.c.rule, rules), _is_one_of(episode.c.subject, subjects), episode.c.ended_at.is_(None))
     names = select(episode.c.rule, episode.c.subject)
     return {(row.rule, row.subject) for row in await connection.execute(names.where(*mine))}
+
+
+async def last_numbers(connection: AsyncConnection, instances: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Of each instance that ever had an episode."""
+    if not instances:
+        return {}
+    wanted = {"rule": [rule for rule, _ in instances], "subject": [subject for _, subject in instances]}
+    return {(row.rule, row.subject): row.number for row in await connection.execute(_NUMBERS, wanted)}
 
 
 async def load_episodes(

@@ -111,7 +111,7 @@ alert_event = Table(
     metadata,
     Column("position", BigInteger, Identity(), primary_key=True),
     Column("id", Text, nullable=False, unique=True),
-    Column("episode", Text, ForeignKey("alerting.episode.id"), nullable=False),
+    Column("episode", Text, ForeignKey("alerting.episode.id"), comment="null: it is pending, and none has begun"),
     Column("kind", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),

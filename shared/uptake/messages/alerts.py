@@ -7,6 +7,7 @@ from pydantic import Field
 from uptake.messages.fields import Day, Instant, Message
 
 Severity = Literal["info", "warning", "critical"]
+AlertState = Literal["ok", "pending", "firing", "recovering", "resolved", "closed"]
 
 
 class AlertData(Message):
@@ -20,7 +21,7 @@ class AlertData(Message):
     account: str | None
     region: str | None
     severity: Severity
-    state: Literal["ok", "pending", "firing", "recovering", "resolved", "closed"]
+    state: AlertState
     reason: str
     since: Day | None
     fired_at: Instant | None
