@@ -149,6 +149,21 @@ async def test_who_begins_with_a_bad_file_judges_and_tells_nothing_until_it_is_m
     assert [json.loads(got.body)["kind"] for got in receiver.got] == ["trigger"]
 
 
+async def test_an_event_says_who_is_told_first_and_why(start, js, account_day, to_receiver):
+    to_receiver()
+    await start()
+    await publish(js, *bad_days(account_day))
+
+    async def fired():
+        state = (await js.stream_info(subjects.ALERT, subjects_filter=">")).state
+        name = next((name for name in state.subjects or {} if name.startswith("alert.v1.firing.")), None)
+        return await js.get_last_msg(subjects.ALERT, name) if name else None
+
+    data = json.loads((await until(fired)).data)["data"]
+    assert data["why"][0] == "ce-1 owns the account: no channel reaches them"
+    assert data["why"][-1] == "the default channels: told through ops"
+
+
 async def test_a_trial_runs_over_while_nothing_is_said(start, js, trial):
     client = await start()
     soon = datetime.now(UTC).date() + timedelta(days=2)  # not yet begun anywhere

@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uptake import broker, config, cursor, database, problems, subjects, telemetry
 from uptake.clock import utc_now
 from uptake.loops import once
+from uptake.messages.alerts import AlertData
 from uptake.messages.kpi import AccountDay, InstanceSnapshot, TeamSnapshot, TrialSnapshot
 from uptake.reader import Cursor, Entry, Reader
 from uptake.refusing import refuse
@@ -43,6 +44,7 @@ from uptake_alerting import (
     roster_file,
     rule_file,
     rule_testing,
+    server_clock,
     ticker,
     weekly,
 )
@@ -57,6 +59,7 @@ from uptake_alerting.routes import check as check_routes
 from uptake_alerting.rule_file import RulesFile
 from uptake_alerting.rules import Rules
 from uptake_alerting.senders import new_outlet
+from uptake_alerting.server_clock import ServerClock
 from uptake_alerting.settings import AlertingSettings
 from uptake_alerting.tables import SCHEMA
 from uptake_alerting.telemetry import Telemetry
@@ -94,7 +97,7 @@ class Intake:
         snapshots = list(_all_good(prepared))
         async with self._engine.begin() as connection:
             await cursor.advance(connection, SCHEMA, READER, expected, new)
-            await evaluation.take(connection, snapshots, self._rules.current(), utc_now())
+            await evaluation.take(connection, snapshots, self._rules.current(), await server_clock.read(connection))
         if snapshots:
             self._told.ran("evaluation", utc_now())
 
@@ -130,12 +133,15 @@ def build(settings: AlertingSettings) -> FastAPI:
     routes = RoutesFile(settings.config_dir / FILE if settings.config_dir else None)
     rules = RulesFile(settings.config_dir / rule_file.FILE if settings.config_dir else None)
     rosters = RosterFile(settings.config_dir / roster_file.FILE if settings.config_dir else None)
-    files = (rules, routes, rosters)
+    files, clock = (rules, routes, rosters), ServerClock(engine)
     health, told = telemetry.Health(), Telemetry()
     links = Links(settings.public_url, settings.metrics_public_url)
 
     def in_force() -> InForce:
         return InForce(rules.current().by_name, rosters.current(), routes.current(), settings.digest_at)
+
+    def completed(data: AlertData) -> AlertData:
+        return links.added_to(in_force().explained(data, clock()))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -164,8 +170,9 @@ def build(settings: AlertingSettings) -> FastAPI:
                 engine, routes, outlet, told.attempt, lambda name: rosters.current().by_name.get(name), links
             )
             work: list[Callable[[], Awaitable[None]]] = [
+                clock.run,
                 reader.run,
-                partial(relay.run, engine, client.jetstream(), links),
+                partial(relay.run, engine, client.jetstream(), completed),
                 partial(ticker.run, engine, rules, settings.tick_s, lambda at: told.ran("tick", at)),
                 Dispatch(engine, in_force, settings.settle_s).run,
                 courier.run,
@@ -184,7 +191,7 @@ def build(settings: AlertingSettings) -> FastAPI:
         await engine.dispose()
 
     async def metrics() -> list[bytes]:
-        now, in_use = utc_now(), rules.current()
+        now, in_use = clock(), rules.current()
         told.valid("rules", rules.error is None)
         told.valid("routes", routes.error is None)
         await told.rota(rosters, now)
@@ -192,9 +199,9 @@ def build(settings: AlertingSettings) -> FastAPI:
 
     app = FastAPI(title="Uptake alerting", docs_url=None, redoc_url=None, lifespan=lifespan)
     problems.install(app)
-    app.include_router(http.router(engine, rules, rosters, routes, utc_now, links, settings.digest_at))
-    app.include_router(oncall.router(engine, rosters, routes, utc_now))
-    app.include_router(slack.router(engine, routes, rosters, utc_now))
+    app.include_router(http.router(engine, rules, rosters, routes, clock, links, settings.digest_at))
+    app.include_router(oncall.router(engine, rosters, routes, clock))
+    app.include_router(slack.router(engine, routes, rosters, clock))
     app.router.routes.extend(telemetry.routes(health, extra=metrics))
     return app
 

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from uptake.clock import utc_now
 from uptake.loops import is_cancelled, log_failure
 from uptake.messages.alerts import AlertData
-from uptake_alerting import claims, wording
+from uptake_alerting import claims, server_clock, wording
 from uptake_alerting.channels import UNREADABLE, Channel
 from uptake_alerting.claims import Claimed
 from uptake_alerting.links import NO_LINKS, Links
@@ -75,7 +74,7 @@ class Courier:
         if len(self._tasks) >= AT_ONCE:
             return False
         try:
-            claimed = await self._claim(utc_now())
+            claimed = await self._claim(await server_clock.ask(self._engine))
         except Exception as error:
             log_failure("a delivery", error)
             return False
@@ -89,7 +88,7 @@ class Courier:
 
     async def _carry(self, claimed: Sequence[Claimed]) -> None:
         try:
-            await self._deliver(claimed, utc_now())
+            await self._deliver(claimed, await server_clock.ask(self._engine))
         except Exception as error:
             log_failure("a delivery", error)  # the claim's lease ends by itself, and the delivery is tried again
         finally:

@@ -11,9 +11,9 @@ from datetime import datetime, time, timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from uptake.clock import utc_now
 from uptake.loops import forever
-from uptake_alerting import breaker, digests, dispatch_store, meta, outbox, storms
+from uptake.messages.alerts import AlertData
+from uptake_alerting import breaker, digests, dispatch_store, meta, outbox, server_clock, storms
 from uptake_alerting.cases import Case, Plan, Routed, case_of, is_flapping
 from uptake_alerting.contacts import Book
 from uptake_alerting.dispatch_store import Looked, about_of
@@ -24,7 +24,7 @@ from uptake_alerting.outbox import NewEvent
 from uptake_alerting.planning import plan
 from uptake_alerting.roster import Roster
 from uptake_alerting.routes import Routes
-from uptake_alerting.rules import META_RULES, Rule
+from uptake_alerting.rules import META_RULES, Role, Rule
 from uptake_alerting.silences import Silences, labels_of
 from uptake_alerting.threads import OPENERS, Told
 
@@ -49,6 +49,17 @@ class InForce:
 
     def rule(self, name: str) -> Rule | None:
         return self.rules.get(name) or META_RULES.get(name)
+
+    def to(self, name: str) -> tuple[Role, ...]:
+        rule = self.rule(name)
+        return rule.to if rule is not None else ("owner",)
+
+    def explained(self, data: AlertData, now: datetime) -> AlertData:
+        """An event with who is the first to be told of its alert at that instant, and why."""
+        assignee = (data.values.get("handling") or {}).get("assignee")
+        about = about_of(data, self.to(data.rule), assignee)
+        chosen = Book(self.roster, self.routes, now, self.digest_time).choose(about, 0, frozenset())
+        return data.model_copy(update={"why": list(chosen.steps)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,7 @@ class Dispatch:
         """Until cancelled."""
 
         async def step() -> float:
-            return 0.0 if await self.step(utc_now()) else POLL_S
+            return 0.0 if await self.step(await server_clock.ask(self._engine)) else POLL_S
 
         await forever("planning notices", step)
 
@@ -159,7 +170,7 @@ def _case(one: Looked, in_force: InForce, known: _Known, now: datetime) -> Case:
         now=now,
     )
     return replace(
-        case_of(one.id, rule, about_of(one, rule.to if rule else ("owner",)), row.severity),
+        case_of(one.id, rule, about_of(one.data, in_force.to(one.rule), row.assignee), row.severity),
         ended=row.ended_at is not None,
         one_shot=row.reason == ONE_SHOT,
         told=told,

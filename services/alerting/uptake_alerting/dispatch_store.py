@@ -176,11 +176,10 @@ async def wake(
     await connection.execute(update(episode).where(episode.c.id.in_(mine.scalar_subquery())).values(look_at=now))
 
 
-def about_of(looked: Looked, to: tuple[Role, ...]) -> About:
+def about_of(data: AlertData, to: tuple[Role, ...], assignee: str | None) -> About:
     """Whom the facts named when the alert last changed."""
-    known: dict[str, str | None] = looked.data.values.get("about") or {}
-    people = {"owner": looked.data.owner} | known
-    return whom.about_of(looked.rule, to, looked.account, looked.data.region, people, looked.row.assignee)
+    known: dict[str, str | None] = data.values.get("about") or {}
+    return whom.about_of(data.rule, to, data.account, data.region, {"owner": data.owner} | known, assignee)
 
 
 async def _latest_events(connection: AsyncConnection, episodes: Collection[str]) -> dict[str, str]:

@@ -92,7 +92,8 @@ class Route(BaseModel):
 class Alert(AlertData):
     """One episode as its latest event tells it, except that `detected_at` is of its first.
 
-    `undeliverable`: it is open, and its trigger neither reached anybody nor is on its way.
+    `undeliverable`: it is open, and its trigger neither reached anybody nor is on its way. `why`: of each channel that
+    was told, why that one.
     """
 
     episode: str = Field(serialization_alias="id")
@@ -106,7 +107,6 @@ class Alert(AlertData):
 class AlertDetail(Alert):
     """`route` is null until recipients were chosen."""
 
-    why: list[str]
     route: Route | None
     transitions: list[Transition]
 
@@ -165,10 +165,9 @@ async def alert(connection: AsyncConnection, episode_id: str, now: datetime) -> 
     if row is None:
         return None
     notices = (await _deliveries(connection, [episode_id])).get(episode_id, [])
-    why = [f"{notice.channel}: {notice.why}" for notice in notices if notice.kind in ("trigger", "escalation")]
     route = Route(level=row.route["level"], steps=row.route["steps"]) if row.route is not None else None
     history = await _transitions(connection, episode_id)
-    return AlertDetail(**_fields(row, notices, now), why=why, route=route, transitions=history)
+    return AlertDetail(**_fields(row, notices, now), route=route, transitions=history)
 
 
 def line(found: Alert) -> AlertLine:
@@ -251,6 +250,7 @@ def _fields(row: Row[Any], notices: list[Delivery], now: datetime) -> dict[str, 
         "detected_at": row.detected_at,
         "resolved_at": row.ended_at,
         "undeliverable": row.undeliverable,
+        "why": [f"{notice.channel}: {notice.why}" for notice in notices if notice.kind in ("trigger", "escalation")],
     }
     handling = _handling(row, now)
     return {**row.data, **of_row, "handling": handling, "gates": _gates(row, handling, now), "deliveries": notices}

@@ -8,10 +8,9 @@ import structlog
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from uptake.clock import utc_now
 from uptake.loops import forever
 from uptake.messages.alerts import AlertData
-from uptake_alerting import wording
+from uptake_alerting import server_clock, wording
 from uptake_alerting.channels import AlertmanagerChannel
 from uptake_alerting.links import NO_LINKS, Links
 from uptake_alerting.patience import Sent
@@ -31,7 +30,7 @@ async def run(engine: AsyncEngine, routes: RoutesFile, outlet: Outlet, links: Li
     """Until cancelled. Every replica does it: what is said twice is said once."""
 
     async def step() -> float:
-        await resend(engine, routes, outlet, utc_now(), links)
+        await resend(engine, routes, outlet, await server_clock.ask(engine), links)
         return alertmanager.RESEND_S
 
     await forever("telling Alertmanager anew", step)

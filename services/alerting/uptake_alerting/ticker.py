@@ -5,9 +5,8 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from uptake.clock import utc_now
 from uptake.loops import forever
-from uptake_alerting import following, limits
+from uptake_alerting import following, limits, server_clock
 from uptake_alerting.rule_file import RulesFile
 from uptake_alerting.rules import Rules
 
@@ -19,7 +18,7 @@ async def run(engine: AsyncEngine, rules: RulesFile, tick_s: float, on_tick: Cal
 
     async def step() -> float:
         nonlocal followed
-        now, current = utc_now(), rules.current()
+        now, current = await server_clock.ask(engine), rules.current()
         if current is not followed:  # two replicas with different files must not undo each other's work for ever
             await following.follow(engine, current, now)
             followed = current

@@ -12,11 +12,10 @@ from sqlalchemy import Text, cast, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from uptake.clock import utc_now
 from uptake.loops import forever
 from uptake.messages.alerts import AlertData
 from uptake.messages.kpi import AccountDay, TrialSnapshot
-from uptake_alerting import wall, wording
+from uptake_alerting import server_clock, wall, wording
 from uptake_alerting.contacts import Book
 from uptake_alerting.dispatch import InForce
 from uptake_alerting.judging import has_churned
@@ -50,7 +49,7 @@ async def run(engine: AsyncEngine, in_force: Callable[[], InForce]) -> None:
     """Until cancelled."""
 
     async def step() -> float:
-        await make(engine, in_force(), utc_now())
+        await make(engine, in_force(), await server_clock.ask(engine))
         return EVERY_S
 
     await forever("weekly digests", step)

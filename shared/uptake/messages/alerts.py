@@ -11,7 +11,10 @@ AlertState = Literal["ok", "pending", "firing", "recovering", "resolved", "close
 
 
 class AlertData(Message):
-    """The snapshot behind one change of one alert; complete, so that a reader asks nobody."""
+    """The snapshot behind one change of one alert; complete, so that a reader asks nobody.
+
+    `why`: who came into question to be told first, in order, and why each was or was not.
+    """
 
     episode: str
     number: int
@@ -33,6 +36,7 @@ class AlertData(Message):
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
     links: dict[str, str] = Field(default_factory=dict)
+    why: list[str] = Field(default_factory=list)
     by: str | None = None
     via: str | None = None
     note: str | None = None
