@@ -1,13 +1,21 @@
 """Whom to tell of an alert and when each may be told: the roster and the routes in force at one instant. Pure."""
 
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
+from itertools import chain, islice
 
 from uptake_alerting import wall
 from uptake_alerting.roster import Roster
 from uptake_alerting.threads import Destination
 from uptake_alerting.whom import About, Chosen, Routes, whom
-from uptake_alerting.working_time import add_business_days, add_business_hours, in_working_hours, next_working_instant
+from uptake_alerting.working_time import (
+    HORIZON,
+    add_business_days,
+    add_business_hours,
+    in_working_hours,
+    next_working_instant,
+    works_on_day_of,
+)
 
 
 @dataclass(frozen=True)
@@ -30,14 +38,16 @@ class Book:
         return until if until > self.now else None
 
     def digest_at(self, person: str | None) -> datetime:
-        """The next morning of a working day."""
+        """At digest time on their next working day, whatever their hours are; on the next day, if there is none."""
         zone = self._zone(person)
-        day = wall.local(self.now, zone).date()
-        while True:
-            morning = wall.first(datetime.combine(day, self.digest_time), zone)
-            if morning > self.now and self._works_that_day(person, morning, zone):
-                return morning
-            day += timedelta(days=1)
+        today = wall.local(self.now, zone).date()
+        mornings = (self._morning(today + timedelta(days=ahead), zone) for ahead in range(HORIZON.days))
+        coming = [morning for morning in islice(mornings, 3) if morning > self.now]
+        to_come = chain(coming, mornings)
+        return next((one for one in to_come if works_on_day_of(self.roster, person, one)), coming[0])
+
+    def _morning(self, day: date, zone: str) -> datetime:
+        return wall.first(datetime.combine(day, self.digest_time), zone)
 
     def after_hours(self, person: str | None, start: datetime, hours: int) -> datetime:
         return add_business_hours(self.roster, person, start, hours)
@@ -48,9 +58,3 @@ class Book:
     def _zone(self, person: str | None) -> str:
         known = self.roster.by_name.get(person or "")
         return self.roster.zone_of(known) if known is not None else "UTC"
-
-    def _works_that_day(self, person: str | None, morning: datetime, zone: str) -> bool:
-        if self.roster.by_name.get(person or "") is None:
-            return wall.local(morning, zone).weekday() < 5
-        begins = next_working_instant(self.roster, person, morning)
-        return wall.local(begins, zone).date() == wall.local(morning, zone).date()

@@ -34,6 +34,14 @@ def in_working_hours(roster: Roster, person: str | None, now: datetime) -> bool:
     return absence(roster, known, now) is None and any(span.holds(now) for span in _hours(roster, known, now))
 
 
+def works_on_day_of(roster: Roster, person: str | None, at: datetime) -> bool:
+    """Whether the local day of an instant is neither free nor a holiday, and no leave lasts beyond it."""
+    known = roster.by_name.get(person or "", _UNKNOWN)
+    zone = roster.zone_of(known)
+    day, away = wall.local(at, zone).date(), absence(roster, known, at)
+    return _works_on(roster, known, day) and (away is None or wall.local(away.end, zone).date() == day)
+
+
 def next_working_instant(roster: Roster, person: str | None, now: datetime) -> datetime:
     """`now`, if it is one, and also when there is none within a year: somebody else has to be asked then."""
     known = roster.by_name.get(person or "")
