@@ -152,6 +152,8 @@ class ConfigFile(Generic[Content]):
             self._seen = version
             content = parse(self.path.read_text(encoding="utf-8"), self._class)
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError):
+                self._seen = None  # nothing was read: it may be the same file that can be read next time
             self.settled |= isinstance(error, FileNotFoundError)
             self._keep(f"{self.path}: {error}")
             return self._content

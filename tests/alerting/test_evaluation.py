@@ -381,6 +381,16 @@ async def test_days_of_a_publication_that_was_not_judged_count_with_the_next_one
     assert [(a.state, a.since) for a in await alerts()] == [("firing", START)]
 
 
+async def test_days_of_a_publication_whose_end_never_came_count_with_the_next_day(take, alerts, history):
+    """Its last part was refused, or trimmed: what was said of days 1 and 2 holds all the same."""
+    one, two, _ = in_parts(history("BBB"))
+    await take(one, two)
+    assert await alerts() == []
+    await take(*history("B", start=START + timedelta(days=3)))
+    (alert,) = await alerts()
+    assert (alert.state, alert.since) == ("firing", START)
+
+
 async def test_a_single_day_behind_the_end_of_a_publication_is_judged_with_all_of_it(take, alerts, history):
     first, second, third = history("BBB")
     one_of_two, two_of_two = in_parts([first, second])

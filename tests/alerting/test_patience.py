@@ -68,10 +68,16 @@ def test_it_gives_up_after_a_day_or_when_trying_cannot_help(sent, age_h, status,
     assert (found.status, found.reason) == (status, reason)
 
 
-@pytest.mark.parametrize(("asked_s", "pause_s"), [(7.0, 7), (1e6, 3600), (0.0, 0)])
+@pytest.mark.parametrize(("asked_s", "pause_s"), [(7.0, 7), (1e6, 3600), (0.5, 5)])
 def test_429_pauses_the_whole_destination_as_long_as_it_asks_but_an_hour_at_most(asked_s, pause_s):
     found = after(Sent("retry", "http_429", asked_s), 1, NOW, NOW, 0.5)
     assert found.pause_until == found.due_at == NOW + timedelta(seconds=pause_s)
+
+
+@pytest.mark.parametrize(("attempts", "wait_s"), [(1, 7.5), (5, 82.5), (9, 452.5)])
+def test_429_that_asks_for_no_time_at_all_is_not_tried_dozens_of_times_a_second(attempts, wait_s):
+    told = after(Sent("retry", "http_429", retry_after_s=0.0), attempts, NOW, NOW, 0.5)
+    assert told.pause_until == told.due_at == NOW + timedelta(seconds=wait_s)
 
 
 def test_429_without_a_time_pauses_for_our_own():

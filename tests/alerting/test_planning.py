@@ -127,6 +127,21 @@ def test_an_end_that_a_channel_does_not_take_is_tried_again_for_a_week(refused_f
     assert alert.look_at is None
 
 
+@pytest.mark.parametrize(("file", "hears"), [(routes(*PEOPLE, "ops"), ["trigger"]), (routes(), [])])
+def test_a_file_that_was_half_written_says_nothing_about_a_channel(file, hears):
+    """A trigger was skipped since its channel had gone from routes.yml; a minute later the file is whole again."""
+    world = World()
+    alert = world.fire()
+    world.look()
+    for _, row in world.due():
+        row.told = replace(row.told, status="skipped", reason="channel_removed", done_at=world.now)
+    world.routes = file
+    world.wait(minutes=2)
+    world.wake()
+    world.settle()
+    assert world.kinds("ce-1", alert) == hears
+
+
 def test_who_gets_it_is_told_although_somebody_else_acked_it():
     world = World()
     alert = world.fire()

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 import structlog
@@ -139,3 +140,20 @@ def test_an_address_that_cannot_be_read_has_a_name_all_the_same(address):
 def test_a_secret_is_not_in_the_text_of_its_channel():
     assert "hush" not in repr(parse(GOOD))
     assert "/services/" not in repr(parse(GOOD))
+
+
+def test_a_file_that_could_not_be_read_is_read_as_soon_as_it_can_be(tmp_path, monkeypatch):
+    """`chmod` moves neither its time nor its size."""
+    path = tmp_path / "routes.yml"
+    path.write_text(GOOD)
+    routes, read_text = RoutesFile(path), Path.read_text
+
+    def refuse(self, *args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert routes.current() == Routes()
+    assert "Permission denied" in (routes.error or "")
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert list(routes.current().channels) == ["ops", "team"]
+    assert routes.error is None

@@ -72,6 +72,28 @@ def test_a_place_that_is_not_there(tmp_path, ask):
     assert ask("rules", "test", tmp_path / "none.yml").exit_code == 2
 
 
+def test_a_folder_without_any_file_of_configuration_is_a_mistake(tmp_path, ask):
+    done = ask("rules", "check", tmp_path)
+    assert done.exit_code == 2
+    assert f"There is none of rules.yml, routes.yml, roster.yml in {tmp_path}." in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rules", "backtest", "--rules", "FILE", "--from", "0001-01-01", "--to", "0001-01-02"),
+        ("rules", "backtest", "--rules", "FILE", "--from", "9999-12-30", "--to", "9999-12-31"),
+        ("silences", "add", "account=a", "--from", "0001-01-01", "--for", "1d", "--comment", "c"),
+        ("silences", "add", "account=a", "--until", "9999-12-31T23:59", "--comment", "c"),
+    ],
+)
+def test_a_day_at_the_end_of_the_calendar_is_wrong_usage(tmp_path, ask, words):
+    file = tmp_path / "rules.yml"
+    file.write_text(RULES)
+    done = ask(*(file if word == "FILE" else word for word in words))
+    assert (done.exit_code, "does not lie in the years 1970 to 9000" in done.stderr) == (2, True)
+
+
 def test_without_a_file_the_shipped_rules_are_tested(ask):
     result = ask("rules", "test")
     assert (result.exit_code, result.stdout.count(" passed\n")) == (0, 3)

@@ -54,5 +54,7 @@ async def _take_accounts(
         before = newest[account].get(day)
         if before is None or before.kpis.revision < snapshot.kpis.revision:
             newest[account][day] = snapshot
+    between = {a: (folded.get(a, date.min), min(days)) for a, days in newest.items() if a not in whole}
+    whole |= await store.left_out(connection, between)
     fresh = {a: [days[day] for day in sorted(days)] for a, days in newest.items() if a not in whole}
     await closed_days.evaluate(connection, rules.of("account"), fresh, whole, now)

@@ -47,7 +47,8 @@ def after(sent: Sent, attempts: int, created_at: datetime, now: datetime, jitter
     wait_s = _wait_s(attempts, jitter)
     if sent.reason != "http_429":
         return Next("pending", sent.reason, now + timedelta(seconds=wait_s), ambiguous=sent.ambiguous)
-    asked_s = wait_s if sent.retry_after_s is None else min(sent.retry_after_s, RETRY_AFTER_CAP_S)
+    # 0, or a date in the past, says nothing: it would be tried dozens of times a second.
+    asked_s = wait_s if not sent.retry_after_s else max(SHORTEST_S, min(sent.retry_after_s, RETRY_AFTER_CAP_S))
     until = now + timedelta(seconds=asked_s)
     return Next("pending", sent.reason, until, pause_until=until)
 

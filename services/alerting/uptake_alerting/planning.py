@@ -24,7 +24,7 @@ RANK: dict[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
 #: They have timetables, reminders and people of their own.
 MACHINES = ("pagerduty", "alertmanager")
 LOOK_AGAIN = timedelta(minutes=5)  # where nothing says when a gate opens; whoever opens it asks for a look at once
-STILL_UNHEARD = timedelta(hours=1)  # likewise: a new route or roster asks for a look at once
+STILL_UNHEARD = timedelta(minutes=5)  # likewise: a new route or roster asks for a look at once
 CRITICAL_STEP_H = 4
 #: An end that a channel did not take: an incident would stay open, so it is tried again, and for how long.
 END_AGAIN, END_FOR = timedelta(hours=6), timedelta(days=7)

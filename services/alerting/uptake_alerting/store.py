@@ -43,6 +43,11 @@ _RECENT = text("""
     JOIN unnest(CAST(:account AS text[]), CAST(:newest AS date[])) AS wanted(account, newest) USING (account)
     WHERE day > newest - 14 OR day BETWEEN newest - 34 AND newest - 28
     ORDER BY account, day""")
+_LEFT_OUT = text("""
+    SELECT account FROM unnest(CAST(:account AS text[]), CAST(:after AS date[]), CAST(:before AS date[]))
+      AS asked(account, after, before)
+    WHERE EXISTS (SELECT FROM alerting.sample AS s
+                  WHERE s.account = asked.account AND s.day > asked.after AND s.day < asked.before)""")
 _MAKE = text("""
     INSERT INTO alerting.instance (rule, subject)
     SELECT rule, subject FROM unnest(CAST(:rule AS text[])) AS rule, unnest(CAST(:subject AS text[])) AS subject
@@ -234,6 +239,18 @@ async def load_samples(
         if before is None or row.day < before[row.account]:
             found.setdefault(row.account, []).append(AccountDay.model_validate_json(row.snapshot))
     return found
+
+
+async def left_out(connection: AsyncConnection, between: Mapping[str, tuple[date, date]]) -> set[str]:
+    """The accounts with days after the first and before the second: of a publication whose last part never came."""
+    if not between:
+        return set()
+    days = {
+        "account": list(between),
+        "after": [after for after, _ in between.values()],
+        "before": [before for _, before in between.values()],
+    }
+    return set(await connection.scalars(_LEFT_OUT, days))
 
 
 async def newest_sample(connection: AsyncConnection, account: str) -> AccountDay | None:

@@ -15,6 +15,8 @@ OPENERS = ("trigger", "escalation")
 #: Why planning itself takes a notice back that nobody has seen: it may come again under the same id.
 WITHDRAWN = ("held", "silenced", "inhibited", "snoozed", "acked", "superseded", "episode_ended")
 RETRY_DEAD = timedelta(days=1)  # what failed for good is tried anew, should nobody have heard by then
+RETRY_MOVED = timedelta(minutes=1)  # a file was edited, or half edited: that says nothing about the channel
+MOVED = ("channel_removed", "destination_changed", "recipient_left")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,6 @@ def tried(told: Iterable[Told], now: datetime) -> frozenset[Destination]:
         for t in told
         if t.kind in OPENERS
         and (t.status == "failed" or (t.status == "skipped" and t.reason not in WITHDRAWN))
-        and now - t.told_at() < RETRY_DEAD
+        and now - t.told_at() < (RETRY_MOVED if t.reason in MOVED else RETRY_DEAD)
     }
     return frozenset(dead)

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 import click
 
-from uptake_cli.ask import ask
+from uptake_cli.ask import Near, ask
 from uptake_cli.problems import WrongUsage
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-INSTANT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M:%S%z"])
+INSTANT = Near(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M:%S%z"])
 
 by_option = click.option("--by", help="Who does it, for the history. Default: the user of this machine.")
 comment_option = click.option("--comment", help="Why, for the history.")

@@ -13,7 +13,18 @@ from uptake_cli.instance import DEFAULT_DATA, find
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-DAY = click.DateTime(["%Y-%m-%d"])
+
+class Near(click.DateTime):
+    """Far from both ends of the calendar, where reckoning with days breaks."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not 1970 <= found.year <= 9000:
+            self.fail(f"{value} does not lie in the years 1970 to 9000.", param, ctx)
+        return found
+
+
+DAY = Near(["%Y-%m-%d"])
 
 
 def data_option(command: Command) -> Command:

@@ -16,6 +16,7 @@ from uptake_cli.problems import EXIT_CODES, REFUSED, Refused, WrongUsage
 from uptake_cli.programs import problems, run
 from uptake_cli.screen import Column
 
+_FILES = ("rules.yml", "routes.yml", "roster.yml")
 _COLUMNS = (*map(Column, ("rule", "subject", "when", "for", "severity", "to")), Column("open", right=True))
 
 
@@ -50,6 +51,8 @@ def check(place: Path | None, data: Path | None, as_json: bool) -> None:
     where = place or data_folder(data) / "config"
     if not where.exists():
         raise Refused(f"There is no {where}. Name a file of rules, or a folder.")
+    if where.is_dir() and not any((where / name).exists() for name in _FILES):
+        raise WrongUsage(f"There is none of {', '.join(_FILES)} in {where}.")
     found = problems("alerting", where)
     if as_json:
         click.echo(json.dumps({"problems": found}))
