@@ -142,6 +142,22 @@ def test_a_file_that_was_half_written_says_nothing_about_a_channel(file, hears):
     assert world.kinds("ce-1", alert) == hears
 
 
+def test_an_end_that_met_a_half_written_file_is_told_minutes_later():
+    world = World()
+    alert = world.fire()
+    world.settle()
+    world.end(alert)
+    world.look()
+    for _, row in world.due():
+        row.told = replace(row.told, status="skipped", reason="channel_removed", done_at=world.now)
+    world.wake()
+    world.settle()
+    assert world.kinds("ce-1") == ["trigger"]
+    world.wait(minutes=5)
+    world.settle()
+    assert world.kinds("ce-1") == ["trigger", "terminal"]
+
+
 def test_who_gets_it_is_told_although_somebody_else_acked_it():
     world = World()
     alert = world.fire()

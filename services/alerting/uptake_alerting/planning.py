@@ -14,7 +14,7 @@ from uptake.messages.alerts import Severity
 from uptake_alerting.cases import Case, Contacts, Mode, Plan, Routed, Wanted
 from uptake_alerting.gates import Gate
 from uptake_alerting.notices import NoticeKind
-from uptake_alerting.threads import OPENERS, Destination, Thread, Told, threads_of, tried
+from uptake_alerting.threads import MOVED, OPENERS, Destination, Thread, Told, threads_of, tried
 from uptake_alerting.whom import Chosen, Recipient
 
 __all__ = ["Case", "Contacts", "Plan", "Wanted", "choose", "plan"]
@@ -28,6 +28,7 @@ STILL_UNHEARD = timedelta(minutes=5)  # likewise: a new route or roster asks for
 CRITICAL_STEP_H = 4
 #: An end that a channel did not take: an incident would stay open, so it is tried again, and for how long.
 END_AGAIN, END_FOR = timedelta(hours=6), timedelta(days=7)
+END_SOON_FOR = timedelta(hours=1)  # sooner, where a file was just being edited
 
 
 @dataclass(slots=True)
@@ -295,7 +296,8 @@ def _terminal_due(before: Told | None, now: datetime) -> datetime | None:
         return now
     if before.counts or now - before.created_at >= END_FOR:
         return None
-    return before.told_at() + END_AGAIN
+    soon = before.reason in MOVED and now - before.created_at < END_SOON_FOR
+    return before.told_at() + (LOOK_AGAIN if soon else END_AGAIN)
 
 
 def _waited_for_morning(
