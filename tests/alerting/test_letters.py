@@ -7,13 +7,16 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests.alerting.fakes.rows import Rows
 from tests.alerting.fakes.smtp import FakeSmtp
-from uptake_alerting import claims
+from uptake_alerting import claims, dispatch_store
+from uptake_alerting.cases import Plan, Wanted
+from uptake_alerting.outbox import delivery_id
 from uptake_alerting.patience import Next
 from uptake_alerting.tables import delivery
+from uptake_alerting.whom import Recipient
 from uptake_alerting.wording import values_of_account
 
 NOW = datetime(2026, 5, 8, 3, tzinfo=UTC)
@@ -199,6 +202,29 @@ async def test_a_letter_has_ten_at_most(rows, drain, mails):
     assert await drain() == 3
     assert sorted(mail["Subject"].split(" ")[0] for mail in mails()) == ["10", "10", "3"]
     assert len({mail["Message-ID"] for mail in mails()}) == 3
+
+
+async def test_a_fresh_notice_beside_an_old_one_is_tried_as_long_as_it_would_be_alone(rows, drain, receiver):
+    """The end of an alert is tried for a week, hours apart; each time it is older than what is tried for a day."""
+    await rows.notice("old end", "acme", "team", "slack", kind="terminal", created_at=NOW - timedelta(hours=31))
+    await rows.notice("new", "globex", "team", "slack")
+    receiver.answers = [503]
+    assert await drain() == 1
+    assert {row.status for row in (await rows.deliveries()).values()} == {"pending"}
+
+
+async def test_what_may_have_arrived_alone_is_known_as_a_copy_after_a_half_written_file(
+    rows, drain, engine, mails, crash_after_sending, routes
+):
+    to = Recipient(None, "mail", "email", str(routes.current().channels["mail"].destination()), "again")
+    await rows.notice(delivery_id("e-acme", "trigger", "mail", to.destination), "acme", "mail", "email")
+    await crash_after_sending()
+    async with engine.begin() as connection:
+        await connection.execute(update(delivery).values(status="skipped", reason="channel_removed", ambiguous=True))
+        await dispatch_store.write_wanted(connection, {"e-acme": Plan((Wanted("trigger", 0, to, "now", NOW),))}, NOW)
+    await rows.notice("g", "globex", "mail", "email")
+    assert await drain(LATER) == 2
+    assert sorted(Counter(mail["Message-ID"] for mail in mails()).values()) == [1, 2]
 
 
 async def test_one_without_words_stops_no_other(rows, drain, mails):

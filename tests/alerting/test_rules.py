@@ -85,6 +85,21 @@ def test_how_long_a_condition_has_to_hold(text, hold):
     assert rule.hold == hold
 
 
+@pytest.mark.parametrize(
+    ("when", "limit"),
+    [
+        ("{metric: mau, at_most: 1234567}", "1234567 users"),
+        ("{metric: usage, at_most: 12.34567 %}", "12.34567 %"),
+        ("{metric: usage, at_most: 0.3}", "30 %"),
+        ("{metric: seats, above: 1000000}", "1000000 seats"),
+        ("{metric: days_to_step, below: 13.5 days}", "13.5 days"),
+    ],
+)
+def test_a_limit_is_told_with_all_its_digits(when, limit):
+    (rule,) = config.parse(ONE.replace("{metric: usage, at_most: 30 %}", when), Rules).alerts
+    assert rule.terms["limit"] == limit
+
+
 def test_a_name_stands_once_and_is_not_built_in():
     second = ONE.partition("  rules:\n")[2]
     assert "alert quiet stands twice" in refused(ONE + second)

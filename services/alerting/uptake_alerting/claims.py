@@ -35,7 +35,7 @@ from uptake_alerting.patience import Next
 from uptake_alerting.tables import alert_event, delivery, episode, pause
 from uptake_alerting.threads import OPENERS
 
-LEASE = timedelta(seconds=60)  # four times what an attempt may take: a sender that lost it has crashed
+LEASE = timedelta(seconds=60)  # longer than an attempt may take: a sender that lost it has crashed
 #: Channels whose messages are for reading alone. Whatever else tells alerts apart: by buttons, keys or labels.
 GROUPED = ("email", "slack", "apprise")
 TOGETHER = 10  # alerts of one letter

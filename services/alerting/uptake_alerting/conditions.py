@@ -154,8 +154,15 @@ class Threshold(NamedTuple):
         return self.text_in(self.unit)
 
     def text_in(self, unit: Unit | None) -> str:
-        number = float(self.number or 0)
-        return self.metric or (f"{number * 100:g} %" if unit == "ratio" else f"{number:g} {unit or ''}".strip())
+        number = self.number or 0
+        return self.metric or (
+            f"{_plain(number * 100)} %" if unit == "ratio" else f"{_plain(number)} {unit or ''}".strip()
+        )
+
+
+def _plain(number: Fraction | int) -> str:
+    """All its digits: a threshold was written as a decimal."""
+    return f"{(Decimal(number.numerator) / Decimal(number.denominator)).normalize():f}"
 
 
 def _number(word: str) -> Fraction | None:

@@ -141,7 +141,7 @@ class Courier:
         first = pages[0].claimed
         letter = _letter(pages, self._addressee(first))
         sent: Sent = await send(self._outlet, routes.channels[first.channel], letter, now)
-        created_at = min(page.claimed.created_at for page in pages)
+        created_at = max(page.claimed.created_at for page in pages)  # what is older is tried as long as the newest
         return after(sent, first.attempts, created_at, now, random.random())  # noqa: S311 - spreads load
 
     async def _finish(self, claimed: Sequence[Claimed], following: Next, now: datetime) -> None:
@@ -219,7 +219,7 @@ def _letter(pages: Sequence[_Page], person: Addressee | None) -> Letter:
         data=data if alone else None,
         notice=notice if alone else wording.cover(notices, first.person),
         parts=() if alone else notices,
-        items=items,
+        items=items if alone else tuple(page.data for page in pages if page.data is not None),
         attempts=first.attempts,
         ambiguous=any(page.claimed.ambiguous for page in pages),
         ended=first.episode_ended and first.kind != "terminal",

@@ -114,8 +114,11 @@ async def write_wanted(connection: AsyncConnection, plans: Mapping[str, Plan], n
     for part in _parts(rows):
         statement = upsert(delivery).values(part)
         renewed = ("event", "person", "why", "status", "due_at")
-        forgotten = dict.fromkeys(("done_at", "reason", "digest", "letter"))
+        forgotten = dict.fromkeys(("done_at", "reason", "digest"))
         again = {name: statement.excluded[name] for name in renewed} | forgotten
+        # What may have arrived alone is sent under the same Message-ID; else it may go with others.
+        alone = delivery.c.ambiguous & (delivery.c.letter == delivery.c.id)
+        again["letter"] = case((alone, delivery.c.letter))
         # What is tried again and again is as old as the first time: the end of an alert.
         again["created_at"] = case(
             (delivery.c.kind == "terminal", delivery.c.created_at), else_=statement.excluded.created_at

@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from uptake_alerting.patience import Sent
+from uptake_alerting.wording import Notice
 
 CHANNEL = "type: apprise, url: 'json://hooks.example.com/hush'"
 
@@ -45,8 +46,26 @@ async def test_it_hands_over_the_words_and_how_bad_it_is(deliver, letter, alert,
     (_, added), (_, said) = apprise.got
     assert added == {"url": "json://hooks.example.com/hush"}
     assert said == {"title": "Warning: <b> is low", "body": "Ü & co", "notify_type": "failure"}
-    await deliver(CHANNEL, letter(kind="terminal"))
+    await deliver(CHANNEL, letter(kind="terminal", data=alert(state="resolved")))
     assert apprise.got[-1][1]["notify_type"] == "success"
+
+
+@pytest.mark.parametrize(
+    ("told", "notify_type"),
+    [
+        ([{"severity": "warning"}, {"severity": "critical"}], "failure"),
+        ([{"state": "resolved"}, {"severity": "critical"}], "failure"),
+        ([{"state": "resolved", "severity": "critical"}, {"severity": "info"}], "info"),
+        ([{"state": "resolved"}, {"state": "closed"}], "success"),
+    ],
+)
+async def test_several_are_as_bad_as_the_worst_that_is_open(deliver, letter, alert, apprise, told, notify_type):
+    items = tuple(alert(**one) for one in told)
+    parts = tuple(Notice(f"Warning: {n}", ("Number.",)) for n in range(2))
+    await deliver(CHANNEL, letter(kind="terminal", data=None, items=items, parts=parts, notice=Notice("2 alerts", ())))
+    said = apprise.got[-1][1]
+    assert said["notify_type"] == notify_type
+    assert (said["title"], said["body"]) == ("2 alerts", "Warning: 0\nNumber.\n\nWarning: 1\nNumber.")
 
 
 async def test_a_no_is_tried_again_and_an_unknown_scheme_is_not(deliver, letter, apprise):

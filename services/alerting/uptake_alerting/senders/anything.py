@@ -37,6 +37,10 @@ def _apprise() -> Any:
 
 
 def _notify_type(letter: Letter) -> str:
-    if letter.kind == "terminal":
-        return "success"
-    return _NOTIFY_TYPES[letter.data.severity] if letter.data is not None else "info"
+    """The worst of what is open; of a digest, which is news and no alarm, none."""
+    if letter.kind == "digest":
+        return "info"
+    told = [letter.data] if letter.data is not None else letter.items
+    severities = {one.severity for one in told if one.state not in ("resolved", "closed")}
+    worst = next((one for one in ("critical", "warning", "info") if one in severities), None)
+    return "success" if told and worst is None else _NOTIFY_TYPES[worst or "info"]
