@@ -253,7 +253,7 @@ async def test_an_episode_that_ends_while_its_trigger_is_under_way_gets_its_end_
         claimed = await claims.claim(connection, NOW)
     await take(ops, "CCC", first=3)
     async with engine.begin() as connection:
-        await claims.finish(connection, claimed, Next("delivered", "ok"), NOW)
+        await claims.finish(connection, claimed[0], Next("delivered", "ok"), NOW)
     assert await drain(courier, ops, NOW) == 1
     assert json.loads(receiver.got[0].body)["kind"] == "terminal"
 
@@ -267,7 +267,7 @@ async def test_who_lost_its_lease_records_nothing(take, ops, engine, notices):
     async with engine.begin() as connection:
         assert [one.id for one in await claims.claim(connection, NOW + timedelta(seconds=61))] == [slow[0].id]
     async with engine.begin() as connection:
-        await claims.finish(connection, slow, Next("failed", "http_4xx"), NOW)
+        await claims.finish(connection, slow[0], Next("failed", "http_4xx"), NOW)
     assert await notices() == ["ops trigger sending None 2"]
 
 

@@ -14,7 +14,7 @@ from tests.alerting.fakes.pagerduty import KEY, FakePagerDuty
 from tests.alerting.fakes.rows import Rows
 from tests.alerting.fakes.slack import TOKEN, FakeSlack
 from tests.alerting.fakes.smtp import FakeSmtp
-from uptake_alerting import claims
+from uptake_alerting import claims, server_clock
 from uptake_alerting import courier as couriers
 from uptake_alerting.courier import Courier
 from uptake_alerting.links import Links
@@ -215,7 +215,11 @@ async def test_a_channel_that_hangs_holds_up_no_other(rows, routes, courier_of, 
         due = NOW - timedelta(minutes=i + 1)
         await rows.notice(f"h{i}", f"a{i}", "ops", "webhook", due_at=due)
     await rows.notice("t", "acme", "pager", "pagerduty")
-    monkeypatch.setattr(couriers, "utc_now", lambda: NOW)
+
+    async def now(_engine):
+        return NOW
+
+    monkeypatch.setattr(server_clock, "ask", now)
     monkeypatch.setattr(couriers, "DRAIN_S", 0.1)
     monkeypatch.setattr(couriers, "AT_ONCE", 8)
     running = asyncio.create_task(courier_of(routes)[0].run())

@@ -84,7 +84,8 @@ def send(engine, look, routes):
 
     async def record(claimed: list[Claimed], after: Next, now: datetime):
         async with engine.begin() as connection:
-            await claims.finish(connection, claimed, after, now)
+            for one in claimed:
+                await claims.finish(connection, one, after, now)
 
     return run
 

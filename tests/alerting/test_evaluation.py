@@ -13,6 +13,7 @@ from uptake_alerting.fold import Judged, State, fold
 from uptake_alerting.judging import judge
 from uptake_alerting.listing import Choice
 from uptake_alerting.routes import RoutesFile
+from uptake_alerting.rule_file import RulesFile
 from uptake_alerting.tables import alert_event, delivery, instance, sample
 
 ROUTES_YML = """
@@ -207,6 +208,17 @@ async def test_a_condition_that_has_not_lasted_is_an_event_and_no_alert(take, al
     assert {data["episode"] for _, _, data in told} == {alert.episode}
     assert [t.kind for t in alert.transitions] == ["firing"]
     assert told[0][2]["summary"] == "Acme Corp is below its adoption target: 24 % (24/100 seats), target 50 %"
+
+
+async def test_what_is_pending_says_how_bad_it_is(engine, account_day):
+    day = account_day(START, 60)
+    usage = day.kpis.usage.model_copy(update={"num": 10, "den": 1000, "value": 0.01, "status": "poor"})
+    day = day.model_copy(update={"kpis": day.kpis.model_copy(update={"usage": usage})})
+    async with engine.begin() as connection:
+        await evaluation.take(connection, [day], RulesFile(None).current(), NOW)
+    async with engine.connect() as connection:
+        (subject,) = await connection.scalars(select(alert_event.c.subject))
+    assert subject.startswith("alert.v1.pending.emea.critical.usage-unhealthy.")
 
 
 async def test_what_began_and_ended_unseen_is_told_with_the_numbers_of_then(take, engine, history):

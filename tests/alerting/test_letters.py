@@ -162,6 +162,29 @@ async def test_what_somebody_else_works_on_holds_up_its_letter_whole(rows, engin
     assert len(mails()) == 2
 
 
+async def test_a_letter_that_is_held_up_holds_up_no_other(rows, engine, drain, receiver, crash_after_sending):
+    await rows.notice("a", "acme", "mail", "email")
+    await rows.notice("g", "globex", "mail", "email")
+    await crash_after_sending()
+    await rows.notice("o", "initech", "ops", "webhook", due_at=LATER)
+    async with engine.begin() as connection:
+        await connection.execute(select(delivery).where(delivery.c.id == "g").with_for_update())
+        assert await drain(LATER) == 1
+    assert receiver.keys == ["o"]
+
+
+async def test_threads_that_come_due_in_turn_still_go_together(rows, drain, mails):
+    """20 accounts began in two mails; all end at once, in an order that alternates between the two."""
+    for number in range(20):
+        await rows.notice(f"n{number:02}", f"account-{number:02}", "mail", "email")
+    assert await drain() == 2
+    for number in range(20):
+        place = (number % 10) * 2 + number // 10
+        await rows.notice(f"t{place:02}", f"account-{number:02}", "mail", "email", kind="terminal")
+    assert await drain() == 2
+    assert sorted(mail["Subject"].split(" ")[0] for mail in mails()) == ["10"] * 4
+
+
 async def test_a_slack_webhook_gets_one_text_in_which_no_customer_is_markup(rows, drain, receiver):
     await rows.notice("a", "acme", "team", "slack")
     await rows.notice("g", "<!channel>", "team", "slack")
@@ -243,6 +266,7 @@ async def test_a_lost_lease_records_nothing_for_any_of_them(rows, engine):
     async with engine.begin() as connection:
         again = await claims.claim(connection, LATER)
     async with engine.begin() as connection:
-        await claims.finish(connection, slow, Next("failed", "http_4xx"), LATER)
+        for one in slow:
+            await claims.finish(connection, one, Next("failed", "http_4xx"), LATER)
     assert {one.id for one in slow} == {one.id for one in again} == {"acme", "globex"}
     assert {row.status for row in (await rows.deliveries()).values()} == {"sending"}

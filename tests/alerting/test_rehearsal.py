@@ -295,7 +295,8 @@ async def _tell_all(connection, in_force, now):
     for _ in range(20):
         busy = len(await look(connection, in_force, now)) + await digests.make(connection, now)
         while claimed := await claims.claim(connection, now):
-            await claims.finish(connection, claimed, Next("delivered", "ok"), now)
+            for one in claimed:
+                await claims.finish(connection, one, Next("delivered", "ok"), now)
             busy += 1
         if not busy:
             return

@@ -150,6 +150,7 @@ def test_a_bad_file_leaves_the_last_good_one_in_force(tmp_path):
         ("trial", "when: {all: [{reached: breached_on}]}", "write one limit"),
         ("instance", "when: {any: [{metric: unattributed_hours, at_least: 24}]}", "write one limit"),
         ("instance", "when: {metric: unattributed_hours, below: 24 hours}", "write one limit"),
+        ("instance", "when: {metric: unattributed_hours, at_least: 100000000 hours}", "at most 87600 hours"),
         ("trial", "when: {reached: breached_on}, applies_to: {regions: [emea]}", "applies_to is about accounts"),
         ("team", "when: {metric: concluded, at_least: 5}, applies_to: {plans: [x]}", "applies_to is about accounts"),
         ("trial", "when: {reached: breached_on}, clear: {reached: policy_on}", "clear and severity_when are about"),

@@ -19,11 +19,9 @@ from sqlalchemy import (
     and_,
     exists,
     func,
-    literal,
     or_,
     select,
     text,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -78,13 +76,10 @@ async def claim(connection: AsyncConnection, now: datetime, busy: Collection[str
 
     They are held until the lease ends. Once tried, a letter stays as it is, so that a copy is known as one.
     """
-    first = (await connection.execute(_longest_due(now, busy))).first()
-    if first is None:
+    rows = await _rows_of_letter(connection, now, busy)
+    if not rows:
         return []
-    others = await (_rest_of_letter(connection, first) if first.letter else _company(connection, first, now))
-    if others is None:
-        return []
-    rows = [first, *others]
+    first = rows[0]
     letter = first.letter or _letter_of([row.id for row in rows])
     held = {
         "status": "sending",
@@ -99,7 +94,19 @@ async def claim(connection: AsyncConnection, now: datetime, busy: Collection[str
     return [_claimed(row, letter, items) for row in rows]
 
 
-def _longest_due(now: datetime, busy: Collection[str]) -> Select[Any]:
+async def _rows_of_letter(connection: AsyncConnection, now: datetime, busy: Collection[str]) -> list[Row[Any]]:
+    """A letter of which somebody else has a part is left to them, and holds up no other."""
+    theirs: list[str] = []
+    while (first := (await connection.execute(_longest_due(now, busy, theirs))).first()) is not None:
+        if first.letter is None:
+            return [first, *await _company(connection, first, now)]
+        if (others := await _rest_of_letter(connection, first)) is not None:
+            return [first, *others]
+        theirs.append(first.letter)
+    return []
+
+
+def _longest_due(now: datetime, busy: Collection[str], theirs: Collection[str]) -> Select[Any]:
     """Of a letter, whichever of those that are left in it comes first speaks for all."""
     other = delivery.alias("other")
     led = exists().where(
@@ -108,7 +115,8 @@ def _longest_due(now: datetime, busy: Collection[str]) -> Select[Any]:
     paused = exists().where(
         pause.c.channel == delivery.c.channel, pause.c.destination == delivery.c.destination, pause.c.until > now
     )
-    due = _due(now).where(~paused, ~led, delivery.c.channel.not_in(busy))
+    free = or_(delivery.c.letter.is_(None), delivery.c.letter.not_in(theirs))
+    due = _due(now).where(~paused, ~led, delivery.c.channel.not_in(busy), free)
     return due.limit(1).with_for_update(of=delivery, skip_locked=True)
 
 
@@ -137,8 +145,8 @@ async def _company(connection: AsyncConnection, first: Row[Any], now: datetime) 
         delivery.c.person.is_not_distinct_from(first.person),
         *(delivery.c[name] == getattr(first, name) for name in ("channel", "channel_type", "destination")),
     )
-    rows = await connection.execute(mine.limit(TOGETHER - 1).with_for_update(of=delivery, skip_locked=True))
-    return [row for row in rows if row.thread == first.thread]
+    rows = await connection.execute(mine.limit(5 * TOGETHER).with_for_update(of=delivery, skip_locked=True))
+    return [row for row in rows if row.thread == first.thread][: TOGETHER - 1]
 
 
 async def _rest_of_letter(connection: AsyncConnection, first: Row[Any]) -> list[Row[Any]] | None:
@@ -155,40 +163,43 @@ def _letter_of(ids: Sequence[str]) -> str:
     return ids[0] if len(ids) == 1 else hashlib.sha256("\0".join(sorted(ids)).encode()).hexdigest()[:32]
 
 
-async def finish(connection: AsyncConnection, claimed: Sequence[Claimed], after: Next, now: datetime) -> None:
-    """Record what came of them, unless the lease was lost; then whoever has it now records. Their alerts are looked at
-    next: an end may be owed, or another channel must be tried."""
+async def finish(connection: AsyncConnection, claimed: Claimed, after: Next, now: datetime) -> None:
+    """Record what came of it, unless the lease was lost; then whoever has it now records. Its alert is looked at next:
+    an end may be owed, or another channel must be tried.
+
+    Of a letter each is recorded for itself: nobody waits for one alert while holding another.
+    """
     await _lock_episodes(connection, claimed)
-    held = tuple_(delivery.c.id, delivery.c.attempts).in_([(one.id, one.attempts) for one in claimed])
+    ours = and_(delivery.c.id == claimed.id, delivery.c.status == "sending", delivery.c.attempts == claimed.attempts)
     values = {
         "status": after.status,
         "reason": after.reason,
         "due_at": after.due_at or now,
-        "ambiguous": or_(delivery.c.ambiguous, literal(after.ambiguous)),
+        "ambiguous": claimed.ambiguous or after.ambiguous,
         "done_at": None if after.status == "pending" else now,
         "reference": after.reference,
     }
-    ours = update(delivery).where(held, delivery.c.status == "sending").values(values)
-    if not (await connection.execute(ours)).rowcount:
+    recorded = await connection.execute(update(delivery).where(ours).values(values))
+    if not recorded.rowcount:
         return
     if after.pause_until is not None:
-        await _pause(connection, claimed[0], after.pause_until)
-    if claimed[0].kind == "digest" and after.status != "pending":
-        lines = update(delivery).where(delivery.c.digest == claimed[0].id)
+        await _pause(connection, claimed, after.pause_until)
+    if claimed.kind == "digest" and after.status != "pending":
+        lines = update(delivery).where(delivery.c.digest == claimed.id)
         await connection.execute(lines.values(status=after.status, reason=after.reason, done_at=now))
     await connection.execute(update(episode).where(episode.c.id.in_(_episodes_of(claimed))).values(look_at=now))
 
 
-async def _lock_episodes(connection: AsyncConnection, claimed: Sequence[Claimed]) -> None:
+async def _lock_episodes(connection: AsyncConnection, claimed: Claimed) -> None:
     """Until this transaction ends they stay as they are. In the order of ids, as everybody locks them."""
     mine = select(episode.c.id).where(episode.c.id.in_(_episodes_of(claimed))).order_by(episode.c.id)
     await connection.execute(mine.with_for_update(key_share=True))
 
 
-def _episodes_of(claimed: Sequence[Claimed]) -> Select[Any]:
-    """The alerts that notices are about; of a digest, which goes alone, all that it carries."""
-    by = delivery.c.digest if claimed[0].kind == "digest" else delivery.c.id
-    return select(delivery.c.episode).where(by.in_([one.id for one in claimed]))
+def _episodes_of(claimed: Claimed) -> Select[Any]:
+    """The alert that a notice is about; of a digest all that it carries."""
+    mine = delivery.c.id == claimed.id if claimed.episode is not None else delivery.c.digest == claimed.id
+    return select(delivery.c.episode).where(mine)
 
 
 async def _pause(connection: AsyncConnection, claimed: Claimed, until: datetime) -> None:

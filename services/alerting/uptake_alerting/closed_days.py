@@ -7,9 +7,11 @@ import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from uptake.messages.alerts import Severity
 from uptake.messages.kpi import AccountDay
 from uptake_alerting import about, recording, store
 from uptake_alerting.about import About
@@ -22,6 +24,15 @@ from uptake_alerting.store import SUBJECT, Instance
 
 _WEEK = 7
 _NEVER = State()
+
+
+class _Waiting(NamedTuple):
+    """A condition that holds since a day, and has to hold longer."""
+
+    account: str
+    rule: Rule
+    since: date
+    severity: Severity | None
 
 
 async def evaluate(
@@ -40,7 +51,7 @@ async def evaluate(
     opened = await store.open_of(connection, [rule.name for rule in rules], accounts)
     rows: list[Instance] = []
     outcomes: list[tuple[str, Rule, Outcome]] = []
-    pending: list[tuple[str, Rule, date]] = []
+    pending: list[_Waiting] = []
     newest: dict[str, date] = {}
     for account in accounts:
         own = known.get((SUBJECT, account), Instance(SUBJECT, account, _NEVER, _NEVER))
@@ -60,7 +71,7 @@ async def evaluate(
             if spans or is_open:
                 outcomes.append((account, rule, Outcome(state, spans, Ending("closed", orphaned))))
             if state.condition == "pending" and state.since is not None and before.state.since != state.since:
-                pending.append((account, rule, state.since))
+                pending.append(_Waiting(account, rule, state.since, judged[-1].verdict.severity))
         newest[account] = max(days[-1].kpis.as_of, own.state.day or date.min)
         rows.append(replace(own, state=State(day=newest[account])))
     await _tell(connection, outcomes, pending, newest, now)
@@ -71,7 +82,7 @@ async def evaluate(
 async def _tell(
     connection: AsyncConnection,
     outcomes: Sequence[tuple[str, Rule, Outcome]],
-    pending: Sequence[tuple[str, Rule, date]],
+    pending: Sequence[_Waiting],
     newest: Mapping[str, date],
     now: datetime,
 ) -> None:
@@ -83,11 +94,11 @@ async def _tell(
     ]
     past = {account for account, _, changes in changed if any(_is_past(one, newest[account]) for one in changes)}
     histories = await store.load_samples(connection, past)
-    recent = {name for name, _, _ in (*changed, *pending)} - past
+    recent = ({account for account, *_ in changed} | {one.account for one in pending}) - past
     histories |= await store.load_recent(connection, {name: newest[name] for name in sorted(recent)})
     findings = [Finding(rule, _as_met(changes, histories[account])) for account, rule, changes in changed]
     await recording.write(connection, findings, now)
-    waiting = (Pending(rule, about.of_account(histories[account]), since) for account, rule, since in pending)
+    waiting = (Pending(one.rule, about.of_account(histories[one.account]), one.since, one.severity) for one in pending)
     await recording.write_pending(connection, waiting, now)
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+import stamina
 import structlog
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from uptake.loops import is_cancelled, log_failure
@@ -25,6 +27,7 @@ from uptake_alerting.wording import Notice
 
 POLL_S = 0.5
 AT_ONCE, PER_CHANNEL = 32, 4  # a channel that hangs holds back itself, and only so many of them all others
+RECORDINGS, RECORD_S = 5, 10.0  # how often an outcome is written down at most, and for how long; the lease is longer
 DRAIN_S = 5.0  # a send that is under way may finish before the process ends
 
 log = structlog.get_logger(__name__)
@@ -110,16 +113,14 @@ class Courier:
 
     async def _deliver(self, claimed: Sequence[Claimed], now: datetime) -> None:
         """Each takes its last look, and its words, alone; what is left of the letter has one outcome."""
-        routes, pages = self._routes.current(), list[_Page]()
-        for one in claimed:
-            page = self._page(one, routes)
-            if isinstance(page, Next):
-                await self._finish([one], page, now)
-            else:
-                pages.append(page)
-        if pages:
-            following = await self._attempt(pages, routes, now)
-            await self._finish([page.claimed for page in pages], following, now)
+        routes = self._routes.current()
+        found = [(one, self._page(one, routes)) for one in claimed]
+        pages = [page for _, page in found if isinstance(page, _Page)]
+        sent = await self._attempt(pages, routes, now) if pages else None
+        for one, page in found:
+            following = page if isinstance(page, Next) else sent
+            if following is not None:
+                await self._finish(one, following, now)
 
     def _page(self, claimed: Claimed, routes: Routes) -> "_Page | Next":
         """The last look before sending. What is skipped is planned anew."""
@@ -144,11 +145,13 @@ class Courier:
         created_at = max(page.claimed.created_at for page in pages)  # what is older is tried as long as the newest
         return after(sent, first.attempts, created_at, now, random.random())  # noqa: S311 - spreads load
 
-    async def _finish(self, claimed: Sequence[Claimed], following: Next, now: datetime) -> None:
-        async with self._engine.begin() as connection:
-            await claims.finish(connection, claimed, following, now)
-        for one in claimed:
-            self._tell(one, following)
+    async def _finish(self, claimed: Claimed, following: Next, now: datetime) -> None:
+        """What came of it is known, and must not be lost to a passing trouble: it would be sent again."""
+        async for attempt in stamina.retry_context(on=DBAPIError, attempts=RECORDINGS, timeout=RECORD_S):
+            with attempt:
+                async with self._engine.begin() as connection:
+                    await claims.finish(connection, claimed, following, now)
+        self._tell(claimed, following)
 
     def _tell(self, claimed: Claimed, following: Next) -> None:
         outcome = "retry" if following.status == "pending" else following.status

@@ -53,7 +53,8 @@ async def _lock(connection: AsyncConnection, episode_id: str, *, ends: bool) -> 
     if ends:
         mine = select(episode.c.rule, episode.c.subject).where(episode.c.id == episode_id).cte("mine")
         same = instance.c.rule.in_((mine.c.rule, SUBJECT)) & (instance.c.subject == mine.c.subject)
-        await connection.execute(select(instance.c.rule).join(mine, same).with_for_update(of=instance))
+        ordered = select(instance.c.rule).join(mine, same).order_by(instance.c.rule)
+        await connection.execute(ordered.with_for_update(of=instance))
     locked = select(episode).where(episode.c.id == episode_id).with_for_update(key_share=True)
     return (await connection.execute(locked)).first()
 

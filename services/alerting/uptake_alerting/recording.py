@@ -33,6 +33,7 @@ class Pending(NamedTuple):
     rule: Rule
     about: About
     since: date
+    severity: Severity | None
 
 
 async def write(connection: AsyncConnection, findings: Iterable[Finding], now: datetime) -> None:
@@ -62,9 +63,19 @@ async def write_pending(connection: AsyncConnection, pending: Iterable[Pending],
     known = list(pending)
     numbers = await store.last_numbers(connection, [(one.rule.name, one.about.subject) for one in known])
     told = []
-    for rule, about, since in known:
-        number = numbers.get((rule.name, about.subject), 0) + 1
-        told.append(_told(rule, about, now, number=number, state="pending", reason="pending", since=since))
+    for one in known:
+        told.append(
+            _told(
+                one.rule,
+                one.about,
+                now,
+                number=numbers.get((one.rule.name, one.about.subject), 0) + 1,
+                state="pending",
+                reason="pending",
+                since=one.since,
+                severity=one.severity,
+            )
+        )
     await outbox.add_pending(connection, told)
 
 

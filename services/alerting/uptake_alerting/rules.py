@@ -17,6 +17,7 @@ Delivery = Literal["at_once", "working_hours", "digest"]
 _DELIVERY: Mapping[Severity, Delivery] = {"critical": "at_once", "warning": "working_hours", "info": "digest"}
 Word = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,63}$")]  # of labels, as Prometheus has it
 Text = Annotated[FreeText, Field(max_length=2_000)]
+_MOST_HOURS = 87_600  # of a limit that the clock alone tells
 _LONGEST = 200  # of a condition in words
 _UNITS = {"": "samples", "days": "days", "day": "days", "business days": "business_days", "samples": "samples"}
 
@@ -137,6 +138,8 @@ class Rule(Section):
         if self.clear is not None or self.severity_when:
             raise ValueError("clear and severity_when are about closed days, which only accounts have")
         limit = [name for name in when.comparisons if name in ("at_least", "above")]
+        if limit and float(when.comparisons[limit[0]].number or 0) > _MOST_HOURS:
+            raise ValueError(f"when: at most {_MOST_HOURS} hours, which are ten years")
         if when.reached is None and not (limit and when.comparisons[limit[0]].number is not None):
             raise ValueError("when: a clock alone tells this; write one limit: `reached`, or at_least with a number")
 

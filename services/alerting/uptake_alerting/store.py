@@ -75,7 +75,7 @@ _EPISODES = text("""
     FROM alerting.episode AS e
     JOIN unnest(CAST(:rule AS text[]), CAST(:subject AS text[])) AS wanted(rule, subject)
       ON e.rule = wanted.rule AND e.subject = wanted.subject
-    ORDER BY e.rule, e.subject, e.number FOR NO KEY UPDATE OF e""")
+    ORDER BY e.id FOR NO KEY UPDATE OF e""")  # as everybody locks them
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +304,8 @@ async def load_episodes(
     if not instances:
         return found
     wanted = {"rule": [rule for rule, _ in instances], "subject": [subject for _, subject in instances]}
-    for row in await connection.execute(_EPISODES, wanted):
+    rows = (await connection.execute(_EPISODES, wanted)).all()
+    for row in sorted(rows, key=lambda row: row.number):
         known = Episode(
             id=row.id,
             number=row.number,
@@ -354,7 +355,8 @@ async def all_trials(connection: AsyncConnection) -> list[str]:
 async def open_data(connection: AsyncConnection, rule: str) -> list[AlertData]:
     """The latest event of each open episode of a rule, locked."""
     mine = (episode.c.rule == rule, episode.c.ended_at.is_(None))
-    rows = await connection.scalars(select(episode.c.data).where(*mine).with_for_update(key_share=True))
+    ordered = select(episode.c.data).where(*mine).order_by(episode.c.id)
+    rows = await connection.scalars(ordered.with_for_update(key_share=True))
     return [AlertData.model_validate(data) for data in rows]
 
 
