@@ -52,7 +52,7 @@ async def _differing(cluster: Cluster, replica: str, may: Days) -> dict[str, Any
     assert not invented, f"{replica}: counted and never sent: {_some(invented)}"
     today = datetime.now(UTC).date()
     differing = {}
-    for account in sorted({account for (account, _), users in found.items() if users}):  # of others nothing may have come
+    for account in sorted({account for (account, _), users in found.items() if users}):  # the rest may be unknown
         answer = await cluster.get(replica, f"/api/v1/accounts/{account}/kpis", as_of=str(today))
         days = {day: users for (name, day), users in found.items() if name == account}
         told = {name: answer[name] for name in ("dau", "wau", "mau")} | {"user_days": answer["usage"]["num"]}
