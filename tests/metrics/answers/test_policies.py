@@ -124,7 +124,7 @@ async def test_what_is_in_force_changes_nobody(http, accounts, tmp_path):
         ("default: [", 400, "line "),
         ("", 400, "the file is empty"),
         (" \n", 400, "the file is empty"),
-        ("# nothing but words\n", 400, "line 1: default: is missing"),
+        ("# nothing but words\n", 400, "line 1: the file says nothing"),
         (b"\xff\xfe", 400, "the file is not UTF-8"),
         ("#" * 300_000, 413, "a file of policies has at most "),
     ],
